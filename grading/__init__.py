@@ -1,0 +1,1 @@
+"""The instructor's tool: ``python -m grading --help``."""

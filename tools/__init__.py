@@ -1,0 +1,1 @@
+"""The maintainer's tools: environment, book, notebooks, links."""
