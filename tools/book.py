@@ -34,12 +34,14 @@ def build_html(output: Path) -> None:
         subprocess.CalledProcessError: Jupyter Book found something wrong and printed it.
     """
     command = [
-        *(sys.executable, "-m", "jupyter_book", "build", str(course.ROOT / "book")),
+        *(str(Path(sys.executable).parent / "jupyter-book"), "build", str(course.ROOT / "book")),
         *("--config", str(course.ROOT / "_config.yml"), "--toc", str(course.ROOT / "_toc.yml")),
         *("--path-output", str(output), "--warningiserror", "--nitpick", "--keep-going", "--quiet"),
     ]
+    # PYTHONPATH: the configuration names an extension in tools/.
+    environment = {**os.environ, "PYTHONPATH": str(course.ROOT), "PYTHONUTF8": "1"}
     # The chapters' outputs are stored: no kernel starts, and nothing is fetched.
-    subprocess.run(command, check=True, cwd=course.ROOT, env={**os.environ, "PYTHONUTF8": "1"})
+    subprocess.run(command, check=True, cwd=course.ROOT, env=environment)
 
 
 def build_wheel(site: Path) -> Path:
@@ -83,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         site = output / "_build" / "html"
         wheel = build_wheel(site)
     except subprocess.CalledProcessError as error:
-        print(f"\nThe book was not built: {error.cmd[2]} failed, see above.", file=sys.stderr)
+        print(f"\nThe book was not built: {error.cmd[0]} failed, see above.", file=sys.stderr)
         return 1
     # Jupyter Book writes a redirect; GitHub Pages must not run Jekyll over _static.
     (site / ".nojekyll").touch()
