@@ -21,8 +21,10 @@ c.ExecutePreprocessor.kernel_name = "python3"
 c.ExecutePreprocessor.timeout = 120
 c.ExecutePreprocessor.startup_timeout = 120
 
-# Moodle and Canvas download names: "Ada Lovelace_1234_assignsubmission_file_a1_layers.ipynb".
+# What Moodle writes into the zip of all submissions ("Ada Lovelace_1234_assignsubmission_file_/…" or
+# without the folder), also when the student's browser made it "Copy of …" or "… (1)". The number
+# belongs to the name: two students may have the same surname.
 c.FileNameCollectorPlugin.named_regexp = (
-    r".*?(?P<student_id>[A-Za-z0-9.\-]+)_[0-9]+_assignsubmission_file_?"
-    r"(?P<file_id>[A-Za-z0-9_\-]+)\.ipynb$"
+    r"(?:.*/)?(?P<student_id>[^/]+_[0-9]+)_assignsubmission_file_?/?"
+    r"(?:Copy[ _]of[ _])?(?P<file_id>[A-Za-z0-9_\-]+?)(?:[ _]?\([0-9]+\))?\.ipynb$"
 )
