@@ -122,7 +122,7 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
-        # No colours: the table takes those of the page, light or dark.
+        # No colours of its own: the table takes those of the page, light or dark.
         left = "text-align: left"
         right = "text-align: right; font-variant-numeric: tabular-nums"
         styles = [left, left, left, right, right, right]
@@ -138,11 +138,11 @@ class Summary:
         tags = ['th scope="row"'] + ["td"] * 5
         body = "\n".join(line(_cells(row), tags) for row in self.rows)
         name = html.escape(self.model_name)
-        totals = "<br>".join(map(html.escape, self._totals()))
+        caption = "<br>".join([name, *map(html.escape, self._totals())])
         return (
             f'<div role="region" aria-label="Layers of {name}" tabindex="0" '
             'style="overflow-x: auto">\n'
-            f'<table>\n<caption style="text-align: left">{name}<br>{totals}</caption>\n'
+            f'<table>\n<caption style="text-align: left; color: inherit">{caption}</caption>\n'
             f"<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
         )
 

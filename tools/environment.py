@@ -21,6 +21,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 NEEDED_GB = {"index": 9, "cpu": 4}
 # torch's companions on the package index; a CPU-only torch does not want them.
 CUDA_PACKAGES = re.compile(r"(nvidia-|cuda-|triton\b)")
+QUIET = ("Requirement already satisfied", "WARNING: Location", "Ignoring ", "Looking in ")
 UNREACHABLE = re.compile(
     r"Temporary failure in name resolution|Name or service not known|NewConnectionError"
     r"|Network is unreachable|Connection refused|ConnectTimeout|Max retries exceeded"
@@ -101,8 +102,8 @@ def run_pip(python: pathlib.Path, *arguments: str) -> None:
     ) as process:
         for line in process.stdout:
             log.append(line)
-            # One line a package is progress enough; "already satisfied" would be 200 lines.
-            if not line.startswith(("Requirement already satisfied", "WARNING: Location")):
+            # What is fetched and built is progress enough; the rest would be hundreds of lines.
+            if not line.startswith(QUIET):
                 sys.stdout.write(line)
                 sys.stdout.flush()
     if process.returncode:

@@ -1,0 +1,1 @@
+"""Speed of cnnlib against named peers; `python -m bench` runs everything here."""

@@ -1,0 +1,49 @@
+"""`python -m bench [NAME ...] [--repetitions N] [--json OUT]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import bench
+from bench import harness
+
+
+def names() -> list[str]:
+    """The bench modules, by name."""
+    found = {module.name for module in pkgutil.iter_modules(bench.__path__)}
+    return sorted(found - {"__main__", "harness"})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=bench.__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}")
+    parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default 9")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write all timings here")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(names())
+    if unknown:
+        parser.error(f"no bench named {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    if arguments.repetitions < 1:
+        parser.error("--repetitions must be at least 1")
+    if arguments.json and not arguments.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {arguments.json.parent}")
+
+    facts = ", ".join(f"{key} {value}" for key, value in harness.environment().items())
+    print(facts, flush=True)
+    results = []
+    for name in arguments.names or names():
+        for comparison in importlib.import_module(f"bench.{name}").comparisons():
+            print(f"{comparison.name}: {comparison.workload} …", file=sys.stderr, flush=True)
+            results.append(harness.measure(comparison, arguments.repetitions))
+    print(harness.table(results))
+    if arguments.json:
+        harness.write_json(results, arguments.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
