@@ -25,6 +25,8 @@ QUIET = ("Requirement already satisfied", "WARNING: Location", "Ignoring ", "Loo
 UNREACHABLE = re.compile(
     r"Temporary failure in name resolution|Name or service not known|NewConnectionError"
     r"|Network is unreachable|Connection refused|ConnectTimeout|Max retries exceeded"
+    # An index that answers lists other versions of a package that exists.
+    r"|from versions: none"
     r"|No address associated|ProxyError|NameResolutionError|Failed to establish a new connection"
 )
 

@@ -38,7 +38,10 @@ def test_short_disk_is_refused_with_figures(tmp_path):
             "index could",
         ),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
-        ("ERROR: No matching distribution found for torch==2.15.0", "does not exist for this"),
+        (
+            "ERROR: (from versions: 2.1.0)\nERROR: No matching distribution found for torch",
+            "does not exist for this",
+        ),
         ("ERROR: something else", "own message is above"),
     ],
 )

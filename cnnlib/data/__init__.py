@@ -1,0 +1,57 @@
+"""Data sets behind one function: `load(name, split)` gives an `ImageSet`.
+
+`load("digits")` needs no network. `load("mnist")`, `load("fashion_mnist")` and `load("cifar10")`
+download once, check every file against its published checksum and give the same kind of object, so
+that a chapter switches from one to the other by its first argument.
+"""
+
+from cnnlib.data.digits import digits
+from cnnlib.data.download import DownloadError
+from cnnlib.data.formats import FormatError
+from cnnlib.data.image_set import ImageSet
+from cnnlib.data.online import ONLINE, online
+from cnnlib.data.photographs import photograph
+
+__all__ = ["DownloadError", "FormatError", "ImageSet", "load", "names", "photograph"]
+
+
+def names() -> list[str]:
+    """Names that `load` knows; "digits" is the one that needs no network."""
+    return ["digits", *ONLINE]
+
+
+def load(
+    name: str,
+    split: str = "train",
+    *,
+    image_size: int = 32,
+    split_by: str = "writer",
+    seed: int = 0,
+) -> ImageSet:
+    """Load a data set of small labelled images into memory.
+
+    Args:
+        name: "digits" (offline), "mnist", "fashion_mnist" or "cifar10".
+        split: "train", "val", "test" or "all".
+        image_size: Side of the square images in pixels.
+        split_by: "writer" keeps pictures of the same origin on the same side of a split; "random"
+            mixes them. See `cnnlib.data.digits.digits` for what that does to a test result.
+        seed: Chooses among the possible splits.
+
+    Returns:
+        ImageSet of shape (N, 1, image_size, image_size), or 3 channels for CIFAR-10.
+
+    Raises:
+        ValueError: An argument is not one of the choices above.
+        DownloadError: An online set is neither in the data folder nor to be had from a mirror.
+
+    Examples:
+        >>> load("digits", "test")
+        ImageSet('handwritten digits (test)', 382 images of 1×32×32, 10 classes)
+    """
+    if name == "digits":
+        return digits(split, image_size=image_size, split_by=split_by, seed=seed)
+    if name in ONLINE:
+        return online(name, split, image_size=image_size, split_by=split_by, seed=seed)
+    known = ", ".join(repr(known) for known in names())
+    raise ValueError(f"no data set is called {name!r}; known are {known}")
