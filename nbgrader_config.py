@@ -21,9 +21,9 @@ c.ExecutePreprocessor.kernel_name = "python3"
 c.ExecutePreprocessor.timeout = 120
 c.ExecutePreprocessor.startup_timeout = 120
 
-# What Moodle writes into the zip of all submissions ("Ada Lovelace_1234_assignsubmission_file_/…" or
-# without the folder), also when the student's browser made it "Copy of …" or "… (1)". The number
-# belongs to the name: two students may have the same surname.
+# What Moodle writes into the zip of all submissions, for example
+# "Ada Lovelace_1234_assignsubmission_file_/…", also when the student's browser made it "Copy of …"
+# or "… (1)". The number belongs to the name: two students may have the same surname.
 c.FileNameCollectorPlugin.named_regexp = (
     r"(?:.*/)?(?P<student_id>[^/]+_[0-9]+)_assignsubmission_file_?/?"
     r"(?:Copy[ _]of[ _])?(?P<file_id>[A-Za-z0-9_\-]+?)(?:[ _]?\([0-9]+\))?\.ipynb$"

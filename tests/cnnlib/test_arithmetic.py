@@ -192,7 +192,8 @@ def test_receptive_field_of_known_stacks():
     assert receptive_field([]) == []
     assert receptive_field([(3, 1), (3, 1)])[-1] == Field(5, 1)
     assert receptive_field([(3, 1)] * 3)[-1] == Field(7, 1)
-    vgg16 = [(3, 1), (3, 1), (2, 2)] * 2 + [(3, 1), (3, 1), (3, 1), (2, 2)] * 3
+    conv, pool = (3, 1), (2, 2)
+    vgg16 = [conv, conv, pool] * 2 + [conv, conv, conv, pool] * 3
     assert receptive_field(vgg16)[-1] == Field(212, 32)  # Araujo et al. 2019, table of VGG-16
 
 

@@ -61,6 +61,7 @@ def test_the_cpu_index_drops_only_torch_and_cuda():
     assert environment.pinned(text, "torch") == ["torch==2.15.0"]
 
 
+@pytest.mark.slow  # it makes a virtual environment
 def test_unreachable_index_ends_with_a_sentence_and_no_stamp(tmp_path):
     stamp = tmp_path / "stamp"
     # The environment exists already: no disk check, straight to pip. Port 9 answers nobody.
