@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from grading import public, release
+from grading import cli, public, release, sandbox
 from tools import course
 
 
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("public", help="write the tree that students may see")
     command.add_argument("destination")
     command.set_defaults(run=run_public)
+    cli.add_commands(commands)
     return top
 
 
@@ -45,7 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (release.ReleaseError, public.PublicError, ValueError) as error:
+    except (
+        release.ReleaseError,
+        public.PublicError,
+        sandbox.IsolationError,
+        ValueError,
+        OSError,
+    ) as error:
         print(f"{error}", file=sys.stderr)
         return 1
 

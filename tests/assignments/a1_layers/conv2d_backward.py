@@ -64,7 +64,7 @@ def right_with_loops(grad_output, x, weight, stride=1, padding=0):
 def wrong_kernel_not_turned(grad_output, x, weight, stride=1, padding=0):
     """Slides the kernel over the gradient without turning it by 180 degrees.
 
-    Named: the kernel is turned by 180 degrees
+    Named: the kernel must be turned by 180 degrees
     """
     grad_x, _, _ = _right(grad_output, x, weight.flip(2, 3), stride, padding)
     return (grad_x, *_right(grad_output, x, weight, stride, padding)[1:])
@@ -73,7 +73,7 @@ def wrong_kernel_not_turned(grad_output, x, weight, stride=1, padding=0):
 def wrong_both_flipped(grad_output, x, weight, stride=1, padding=0):
     """Flips in the gradient by the weights too, as some notes say.
 
-    Named: in the gradient by the weights nothing is flipped
+    Named: you flipped the gradient by the weights; there nothing is flipped
     """
     grad_x, grad_weight, grad_bias = _right(grad_output, x, weight, stride, padding)
     return grad_x, grad_weight.flip(2, 3), grad_bias
@@ -118,7 +118,7 @@ def wrong_bias_mean(grad_output, x, weight, stride=1, padding=0):
 def wrong_padding_kept(grad_output, x, weight, stride=1, padding=0):
     """Returns the gradient of the padded picture.
 
-    Named: what falls on the padding is cut off again
+    Named: cut off what fell on the padding: the gradient by x has the shape of x
     """
     padded = F.pad(x, [padding] * 4)
     return _right(grad_output, padded, weight, stride, 0)

@@ -1,0 +1,369 @@
+"""Starts the warm parents inside bubblewrap and keeps an eye on their forks.
+
+Two warm parents run during grading, in two sandboxes: one for students' processes, one for
+checkers. The checker needs no protection from the test cells, which are the instructor's, but it
+reads what students' processes send; should its decoder ever be wrong, the sandbox is the second
+wall. Neither sandbox contains anything of the course but ``cnnlib`` and the few modules of
+``grading`` that run in it: no source notebook, gradebook, seed or other submission is mounted, so
+no path, link or open file can lead there.
+
+`command_line` is the whole policy: read it to know what a submission can see. Run by an ordinary
+user, it needs user namespaces. Run by root, a first bubblewrap makes the mounts and drops to an
+unprivileged user, because files of the kernel's settings under ``/proc/sys`` obey root even
+without capabilities; the second one makes the namespaces, as it would for that user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MEBIBYTE = 1024 * 1024
+UNPRIVILEGED = 65534  # "nobody" on every Linux
+START_SECONDS = 600.0  # importing torch on a very busy machine
+_CONTROL_BYTES = 2 * MEBIBYTE
+_HERE = Path(__file__).resolve().parent
+_MODULES = {
+    "student": ("__init__", "wire", "linux", "warm", "sharing", "student"),
+    "checker": ("__init__", "wire", "linux", "warm", "sharing", "proxy", "checker"),
+}
+_SYSTEM_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/fonts",
+    "/etc/localtime",
+    "/etc/mime.types",
+)
+
+
+class IsolationError(RuntimeError):
+    """Submissions cannot be isolated on this machine; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use.
+
+    Attributes:
+        memory_bytes: Memory of all its processes together, beyond what the warm parent shares.
+        disk_bytes: Size of its /tmp (and of /dev/shm), and of one file.
+        output_bytes: Bytes written to the terminal before it is ended.
+        processes: Processes and threads.
+        open_files: File descriptors of one process.
+        cpu_seconds: CPU time of all its processes together.
+        wall_seconds: Time by the clock, for the whole submission.
+        cell_cpu_seconds: CPU time for one cell or test.
+        cell_wall_seconds: Time by the clock for one cell or test that only waits. One that
+            computes has five times as long: a busy machine must not cost an honest student points.
+    """
+
+    memory_bytes: int = 3072 * MEBIBYTE
+    disk_bytes: int = 256 * MEBIBYTE
+    output_bytes: int = 64 * MEBIBYTE
+    processes: int = 64
+    open_files: int = 256
+    cpu_seconds: float = 600.0
+    wall_seconds: float = 1800.0
+    cell_cpu_seconds: float = 60.0
+    cell_wall_seconds: float = 240.0
+
+
+def command_line(role: str, control_fd: int, *, as_root: bool) -> list[str]:
+    """The bubblewrap command that starts a warm parent: the policy in one place.
+
+    Args:
+        role: "student" or "checker".
+        control_fd: Inherited descriptor of the control socket.
+        as_root: Whether this program runs as root (see the module's docstring).
+    """
+    bubblewrap = _find_bubblewrap()
+    environment = ["--clearenv", *_environment()]
+    # --unshare-all: user, IPC, PID, network, UTS and cgroup namespaces. No --share-net.
+    walls = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    start = f"from grading.warm import main; main({role!r}, {control_fd}, True)"
+    program = [
+        sys.executable, "-s", "-B", "-c", f"import sys; sys.path[0] = '/course'; {start}",
+    ]  # fmt: skip
+    if not as_root:
+        mounts = _mounts(role, proc=["--proc", "/proc"])
+        return [bubblewrap, *walls, *environment, *mounts, "--", *program]
+    # The machine's own /proc is in the outer one only because the kernel allows the inner one a
+    # fresh /proc only if it reveals nothing new; no program of the sandbox runs between the two.
+    outer = [bubblewrap, "--die-with-parent", *environment]
+    outer += _mounts(role, proc=["--bind", "/proc", "/proc"])
+    identity = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
+    powerless = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+    inner = [bubblewrap, *walls, "--ro-bind", "/", "/", *_private("--proc", "/proc")]
+    return [*outer, "--", _find("setpriv"), *identity, *powerless, *inner, "--", *program]
+
+
+def _mounts(role: str, proc: list[str]) -> list[str]:
+    """Everything that is visible, all of it read-only but /tmp."""
+    visible = {path: path for path in _existing(_SYSTEM_FILES) + _python_folders()}
+    visible["/course/cnnlib"] = str(_library_folder())
+    for name in _MODULES[role]:
+        visible[f"/course/grading/{name}.py"] = str(_HERE / f"{name}.py")
+    # Folders above a mount would be private to root, who starts this, and closed to the rest.
+    parents = {parent for path in visible for parent in Path(path).parents} - {Path("/")}
+    folders = [word for path in sorted(parents) for word in _open_folder(path)]
+    binds = [word for path, origin in visible.items() for word in ("--ro-bind", origin, path)]
+    system = ["--ro-bind", "/usr", "/usr", *_top_level_links()]
+    return [*system, *folders, *binds, *_private(*proc), "--remount-ro", "/"]
+
+
+def _open_folder(path: Path) -> list[str]:
+    return [] if path.is_relative_to("/usr") else ["--perms", "0755", "--dir", str(path)]
+
+
+def _private(*proc: str) -> list[str]:
+    return [*proc, "--dev", "/dev", "--remount-ro", "/dev", "--tmpfs", "/tmp", "--chdir", "/"]
+
+
+def _find_bubblewrap() -> str:
+    if not sys.platform.startswith("linux"):
+        raise IsolationError(
+            f"isolating submissions needs Linux, and this is {sys.platform}. Use the Docker image, "
+            "or --isolation none if you trust every submission: student code then runs with "
+            "your rights, can read your files and reach the network."
+        )
+    found = shutil.which("bwrap")
+    if found is None:
+        raise IsolationError(
+            "isolating submissions needs bubblewrap: apt-get install bubblewrap (or dnf, pacman). "
+            "--isolation none grades without it: student code then runs with your rights, can "
+            "read your files and reach the network."
+        )
+    return found
+
+
+def _find(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise IsolationError(f"isolation as root needs the program {program} (package util-linux)")
+    return found
+
+
+def _top_level_links() -> list[str]:
+    """/bin, /lib and so on: links into /usr on current systems, folders on old ones."""
+    arguments: list[str] = []
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/", name)
+        if path.is_symlink():
+            arguments += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            arguments += ["--ro-bind", str(path), str(path)]
+    return arguments
+
+
+def _existing(paths: tuple[str, ...]) -> list[str]:
+    return [path for path in paths if Path(path).exists()]
+
+
+def _python_folders() -> list[str]:
+    """The interpreter and its packages, unless they are in /usr anyway."""
+    roots = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    roots |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    wanted: list[str] = []
+    for root in sorted(roots, key=len):
+        inside = any(Path(root).is_relative_to(other) for other in ["/usr", *wanted])
+        if not inside and Path(root).is_dir():
+            wanted.append(root)
+    return wanted
+
+
+def _library_folder() -> Path:
+    spec = importlib.util.find_spec("cnnlib")
+    if spec is None or spec.origin is None:
+        raise IsolationError("the package cnnlib cannot be found; run from the course's folder")
+    return Path(spec.origin).resolve().parent
+
+
+def _environment() -> list[str]:
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": "/tmp/matplotlib",
+        "IPYTHONDIR": "/tmp/ipython",
+        "PYTHONHASHSEED": "0",
+        # One thread each: workers share the cores, and a fork may have only one.
+        **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")},
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return [word for name, value in variables.items() for word in ("--setenv", name, value)]
+
+
+class Session:
+    """One forked process: a socket to talk to it, and how it ended.
+
+    Attributes:
+        number: Its number in its warm parent.
+        report: What the keeper wrote about it, once it has ended.
+        usage: CPU seconds and bytes of memory, as last asked for.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.report: dict | None = None
+        self.usage: tuple[float, float] | None = None
+
+
+class WarmParent:
+    """A started warm parent. Use as a context manager; leaving it ends every fork."""
+
+    def __init__(self, role: str, *, isolation: str = "bubblewrap") -> None:
+        """Start the process; `wait_until_ready` waits for its imports.
+
+        Args:
+            role: "student" or "checker".
+            isolation: "bubblewrap", or "none" for plain forks with only resource limits.
+
+        Raises:
+            IsolationError: There is no isolation on this machine.
+        """
+        self.role = role
+        self.isolation = isolation
+        self.sessions: dict[int, Session] = {}
+        self.count = 0
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control = ours
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        if isolation == "bubblewrap":
+            command = command_line(role, theirs.fileno(), as_root=os.geteuid() == 0)
+            environment = None
+        else:
+            start = f"from grading.warm import main; main({role!r}, {theirs.fileno()}, False)"
+            code = f"import sys; sys.path[0] = {str(_HERE.parent)!r}; {start}"
+            command = [sys.executable, "-s", "-B", "-c", code]
+            words = _environment()
+            environment = dict(zip(words[1::3], words[2::3], strict=True))
+        with theirs:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self.errors,
+                stderr=self.errors,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+            )
+        self.ready = False
+
+    def __enter__(self) -> WarmParent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the imports are done.
+
+        Raises:
+            IsolationError: The sandbox could not be built or its program failed.
+        """
+        if self.ready:
+            return
+        message = self._receive(START_SECONDS)
+        if message is None or message["event"] != "ready":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1.0)
+            self.errors.seek(0)
+            details = (message or {}).get("message") or self.errors.read(4000).decode(
+                "utf-8", "replace"
+            )
+            self.close()
+            raise IsolationError(
+                f"the sandbox for the {self.role} did not start: {details.strip()}\n"
+                "Some distributions forbid user namespaces (sysctl kernel.unprivileged_userns_clone"
+                " or kernel.apparmor_restrict_unprivileged_userns), and so do many containers. "
+                "--isolation none grades without isolation, if you trust every submission."
+            )
+        self.ready = True
+
+    def start(self, limits: Limits) -> tuple[Session, socket.socket]:
+        """Fork a worker; returns it and our end of its socket."""
+        self.wait_until_ready()
+        self.count += 1
+        session = Session(self.count)
+        ours, theirs = socket.socketpair()
+        order = {"op": "start", "id": session.number, "limits": asdict(limits)}
+        with theirs:
+            socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
+        self.sessions[session.number] = session
+        return session, ours
+
+    def usage(self, session: Session, timeout: float = 5.0) -> tuple[float, float]:
+        """CPU seconds and bytes of memory of a running worker and all it started."""
+        session.usage = None
+        self._send({"op": "usage", "id": session.number})
+        end = time.monotonic() + timeout
+        while session.usage is None and time.monotonic() < end:
+            self._dispatch(self._receive(end - time.monotonic()))
+        return session.usage or (0.0, 0.0)
+
+    def end(self, session: Session, timeout: float = 20.0) -> dict:
+        """End a worker with everything it started; returns the keeper's report."""
+        if session.report is None:
+            self._send({"op": "end", "id": session.number})
+        end = time.monotonic() + timeout
+        while session.report is None and time.monotonic() < end:
+            self._dispatch(self._receive(end - time.monotonic()))
+        self.sessions.pop(session.number, None)
+        return session.report or {"reason": "the sandbox does not answer"}
+
+    def wait_for_end(self, session: Session, timeout: float) -> dict | None:
+        """The keeper's report if the worker ends by itself within the time."""
+        end = time.monotonic() + timeout
+        while session.report is None and time.monotonic() < end:
+            self._dispatch(self._receive(end - time.monotonic()))
+        return session.report
+
+    def close(self) -> None:
+        """End the warm parent and everything forked from it."""
+        self.control.close()
+        try:
+            self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
+
+    def _send(self, message: dict) -> None:
+        try:
+            self.control.send(json.dumps(message).encode())
+        except OSError as error:
+            raise IsolationError(f"the {self.role}'s sandbox has ended") from error
+
+    def _receive(self, timeout: float) -> dict | None:
+        self.control.settimeout(max(timeout, 0.001))
+        try:
+            data = self.control.recv(_CONTROL_BYTES)
+        except TimeoutError:
+            return None
+        if not data:
+            if self.ready:
+                raise IsolationError(f"the {self.role}'s sandbox has ended")
+            return None
+        return json.loads(data)
+
+    def _dispatch(self, message: dict | None) -> None:
+        session = self.sessions.get(message["id"]) if message else None
+        if session is None:
+            return
+        if message["event"] == "ended":
+            session.report = message
+        elif message["event"] == "usage":
+            session.usage = (message["cpu"], message["memory"])

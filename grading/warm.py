@@ -1,0 +1,476 @@
+"""The warm parent: a process inside the sandbox that is forked once per submission.
+
+Importing torch takes seconds, a fork takes milliseconds. This process imports what assignments
+use, runs no foreign code and starts no thread, and then only forks. It runs inside the mounts and
+namespaces that `grading.sandbox` has bubblewrap make. Each fork goes through three processes:
+
+* the **doorman** enters fresh user, PID, mount, IPC, UTS, network and cgroup namespaces and waits;
+* the **keeper**, process 1 of the new PID namespace, mounts its own ``/proc``, ``/tmp`` and
+  ``/dev/shm``, drops every capability, and watches: it drains the output (capped), adds up memory
+  and CPU time of everything in its namespace, and ends when the worker ends or the warm parent
+  says so. Its end makes the kernel kill whatever is left in the namespace.
+* the **worker** has limits (memory, processes, files, CPU time) and a system call filter, and runs
+  `grading.student.serve` or `grading.checker.serve` on the one socket it was given.
+
+What each measure is for: a PID namespace, so that the worker can neither see nor signal the warm
+parent, the keeper (process 1 ignores signals from inside) or another submission, and so that
+nothing survives it; own tmpfs, so that nothing written is seen by the next submission; own network
+namespace without interfaces, so that ``localhost`` is not shared either; closed descriptors, so
+that there is no way to the control socket; ``no_new_privs``, no capabilities and no further user
+namespaces, so that the kernel's rarely used parts are out of reach.
+
+The control socket carries JSON from and to `grading.sandbox`, both sides ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import mmap
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import struct
+import time
+import traceback
+from typing import Any, NoReturn
+
+from grading import linux
+
+CONTROL_BYTES = 160_000
+OUTPUT_KEPT = 64 * 1024
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 3.0
+_HOME = "/tmp"  # a fresh tmpfs in every namespace
+
+ENTRIES = {"student": "grading.student", "checker": "grading.checker"}
+PRELOADED = {
+    "student": (
+        "torch", "torch.nn.functional", "torch.utils.data", "torchvision", "torchvision.models",
+        "numpy", "matplotlib", "matplotlib.pyplot", "sklearn.datasets", "PIL.Image",
+        "IPython.core.interactiveshell", "cnnlib", "cnnlib.checks",
+    ),
+    "checker": (
+        "torch", "torch.nn.functional", "torch.utils.data", "torchvision", "torchvision.models",
+        "numpy", "matplotlib", "matplotlib.pyplot", "sklearn.datasets", "cnnlib", "cnnlib.checks",
+    ),
+}  # fmt: skip
+
+
+def main(role: str, control_fd: int, isolated: bool) -> None:
+    """Import, announce readiness, then fork on request until the control socket closes.
+
+    Args:
+        role: "student" or "checker".
+        control_fd: Number of the inherited control socket.
+        isolated: Whether forks enter namespaces of their own; False only for
+            ``--isolation none``.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the instructor's program's business
+    control = socket.socket(fileno=control_fd)
+    try:
+        entry = importlib.import_module(ENTRIES[role])
+        missing = _preload(role)
+        entry.prepare()
+        threads = _thread_count()
+        if isolated and threads != 1:
+            raise RuntimeError(f"the warm parent has {threads} threads; a fork needs exactly one")
+        # Objects that exist now are shared by all forks; a collection in a child would copy them.
+        gc.collect()
+        gc.freeze()
+    except Exception:
+        _send(control, {"event": "failed", "message": traceback.format_exc(limit=-3)})
+        return
+    _send(control, {"event": "ready", "missing": missing, "pid": os.getpid()})
+    _WarmParent(control, entry.serve, isolated).run()
+
+
+def _preload(role: str) -> list[str]:
+    missing = []
+    for name in PRELOADED[role]:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            if name == "torch":
+                raise
+            missing.append(f"{name}: {error}")
+    import torch
+
+    torch.set_num_threads(1)
+    return missing
+
+
+def _thread_count() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except FileNotFoundError:
+        return 1
+
+
+def _send(control: socket.socket, message: dict) -> None:
+    control.send(json.dumps(message).encode())
+
+
+class _Child:
+    """What the warm parent knows of one fork."""
+
+    def __init__(self, pid: int, life: int, report: int, usage: mmap.mmap) -> None:
+        self.pid = pid
+        self.life = life  # closing it tells the keeper to end
+        self.report = report
+        self.usage = usage
+        self.text = b""
+        self.deadline: float | None = None
+
+
+class _WarmParent:
+    def __init__(self, control: socket.socket, serve: Any, isolated: bool) -> None:
+        self.control = control
+        self.serve = serve
+        self.isolated = isolated
+        self.children: dict[int, _Child] = {}
+
+    def run(self) -> None:
+        while True:
+            reports = {child.report: number for number, child in self.children.items()}
+            ready, _, _ = select.select([self.control, *reports], [], [], 0.5)
+            for source in ready:
+                if source is self.control:
+                    if not self.obey():
+                        return
+                else:
+                    self.listen(reports[source])
+            self.enforce_deadlines()
+
+    def obey(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self.control, CONTROL_BYTES, 1)
+        if not data:
+            return False
+        order = json.loads(data)
+        if order["op"] == "start":
+            self.start(order["id"], fds[0], order["limits"])
+        elif order["op"] == "end" and order["id"] in self.children:
+            child = self.children[order["id"]]
+            if child.deadline is None:
+                os.close(child.life)
+                child.deadline = time.monotonic() + GRACE_SECONDS
+        elif order["op"] == "usage":
+            child = self.children.get(order["id"])
+            cpu, memory = struct.unpack("dd", child.usage[:16]) if child else (0.0, 0.0)
+            _send(self.control, {"event": "usage", "cpu": cpu, "memory": memory, **_id(order)})
+        return True
+
+    def start(self, number: int, channel: int, limits: dict) -> None:
+        life_read, life_write = os.pipe()
+        report_read, report_write = os.pipe()
+        usage = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared with the keeper alone
+        pid = os.fork()
+        if pid == 0:
+            _as_doorman(self.isolated, self.serve, channel, life_read, report_write, usage, limits)
+        for fd in (channel, life_read, report_write):
+            os.close(fd)
+        self.children[number] = _Child(pid, life_write, report_read, usage)
+
+    def listen(self, number: int) -> None:
+        child = self.children[number]
+        piece = os.read(child.report, 65536)
+        if piece and len(child.text) < CONTROL_BYTES:
+            child.text += piece
+            return
+        _, status = os.waitpid(child.pid, 0)
+        if child.deadline is None:
+            os.close(child.life)
+        os.close(child.report)
+        child.usage.close()
+        del self.children[number]
+        try:
+            report = json.loads(child.text)
+        except ValueError:
+            report = {"reason": f"the keeper ended with status {status}"}
+        _send(self.control, {**report, "event": "ended", "id": number})
+
+    def enforce_deadlines(self) -> None:
+        now = time.monotonic()
+        for child in self.children.values():
+            if child.deadline is not None and now > child.deadline:
+                os.kill(child.pid, signal.SIGKILL)
+
+
+def _id(order: dict) -> dict:
+    return {"id": order["id"]}
+
+
+def _as_doorman(
+    isolated: bool,
+    serve: Any,
+    channel: int,
+    life: int,
+    report: int,
+    usage: mmap.mmap,
+    limits: dict,
+) -> NoReturn:
+    """In the first fork: enter namespaces, start the keeper in them, wait for it."""
+    code = 1
+    try:
+        channel, life, report = _keep_only(channel, life, report)
+        if not isolated:
+            code = _Keeper(serve, channel, life, report, usage, limits, False).run()
+            return
+        uid, gid = os.getuid(), os.getgid()
+        linux.unshare(linux.NEW_NAMESPACES)
+        linux.map_own_ids(uid, gid)
+        keeper = os.fork()
+        if keeper == 0:
+            linux.die_with_parent(signal.SIGKILL)
+            code = _Keeper(serve, channel, life, report, usage, limits, True).run()
+            return
+        for fd in (channel, life, report):
+            os.close(fd)
+        _, status = os.waitpid(keeper, 0)
+        code = os.waitstatus_to_exitcode(status) & 0xFF
+    except Exception:
+        os.write(report, json.dumps({"reason": traceback.format_exc(limit=-2)}).encode())
+    finally:
+        os._exit(code)
+
+
+def _keep_only(*fds: int) -> tuple[int, ...]:
+    """Close every descriptor except these and 0–2; they come back numbered from 3 on."""
+    high = [os.dup2(fd, 100 + index, inheritable=False) for index, fd in enumerate(fds)]
+    os.closerange(3, 100)
+    os.closerange(100 + len(fds), 65536)
+    low = tuple(os.dup2(fd, 3 + index, inheritable=False) for index, fd in enumerate(high))
+    for fd in high:
+        os.close(fd)
+    return low
+
+
+class _Keeper:
+    """Process 1 of a submission's namespace: starts the worker and watches it."""
+
+    def __init__(
+        self,
+        serve: Any,
+        channel: int,
+        life: int,
+        report: int,
+        usage: mmap.mmap,
+        limits: dict,
+        isolated: bool,
+    ) -> None:
+        self.serve = serve
+        self.channel = channel
+        self.life = life
+        self.report = report
+        self.usage = usage
+        self.limits = limits
+        self.isolated = isolated
+        self.kept = b""
+        self.output_bytes = 0
+        self.reason: str | None = None
+        self.reaped_cpu = 0.0
+        self.peak_memory = 0.0
+        self.status: int | None = None
+
+    def run(self) -> int:
+        if self.isolated:
+            self.furnish()
+            linux.drop_privileges()
+            linux.die_with_parent(signal.SIGKILL)  # dropping privileges resets it
+            linux.forbid_inspection()
+        output_read, output_write = os.pipe()
+        self.baseline = _memory_of_process("self") if self.isolated else 0.0
+        self.worker = os.fork()
+        if self.worker == 0:
+            os.close(self.life)
+            os.close(self.report)
+            os.close(output_read)
+            self.usage.close()
+            _as_worker(self.serve, self.channel, output_write, self.limits, self.isolated)
+        os.close(self.channel)
+        os.close(output_write)
+        os.set_blocking(output_read, False)
+        self.watch(output_read)
+        self.kill_all()
+        self.drain(output_read)
+        self.write_report()
+        return 0
+
+    def furnish(self) -> None:
+        """Own /proc, /tmp, /dev/shm; no way to make further namespaces."""
+        size = f"size={self.limits['disk_bytes']},nr_inodes=20000,mode=1777"
+        linux.make_mounts_private()
+        linux.mount("proc", "/proc", flags=linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+        linux.mount("tmpfs", "/tmp", size)
+        linux.mount("tmpfs", "/dev/shm", size)
+        linux.bring_loopback_up()
+        with open("/proc/sys/user/max_user_namespaces", "w") as file:
+            file.write("0")
+        os.chdir(_HOME)
+
+    def watch(self, output: int) -> None:
+        next_look = 0.0
+        while self.status is None and self.reason is None:
+            ready, _, _ = select.select([output, self.life], [], [], POLL_SECONDS)
+            if self.life in ready:
+                self.reason = "ended by the grader"
+            if output in ready and not self.drain(output):
+                time.sleep(POLL_SECONDS / 5)  # every writer closed its end; wait for the exit
+            self.reap()
+            now = time.monotonic()
+            if self.isolated and now >= next_look:
+                next_look = now + POLL_SECONDS
+                self.look()
+
+    def drain(self, output: int) -> bool:
+        """Read what is there, keep the beginning; says whether the pipe is still open."""
+        for _ in range(64):
+            try:
+                piece = os.read(output, 65536)
+            except BlockingIOError:
+                return True
+            if not piece:
+                return False
+            self.output_bytes += len(piece)
+            self.kept += piece[: OUTPUT_KEPT - len(self.kept)]
+            if self.output_bytes > self.limits["output_bytes"]:
+                self.reason = self.reason or "output"
+                return True
+        return True
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status, used = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.reaped_cpu += used.ru_utime + used.ru_stime
+            if pid == self.worker:
+                self.status = status
+
+    def look(self) -> None:
+        """Add up CPU time and memory of everything in the namespace."""
+        cpu, memory = self.reaped_cpu, 0.0
+        for name in os.listdir("/proc"):
+            if name.isdigit() and name != "1":
+                try:
+                    cpu += _cpu_of_process(name)
+                    memory += max(0.0, _memory_of_process(name) - self.baseline)
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+        self.peak_memory = max(self.peak_memory, memory)
+        self.usage[:16] = struct.pack("dd", cpu, memory)
+        if memory > self.limits["memory_bytes"]:
+            self.reason = self.reason or "memory"
+        elif cpu > self.limits["cpu_seconds"]:
+            self.reason = self.reason or "cpu"
+
+    def kill_all(self) -> None:
+        if self.isolated:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+        else:
+            for target in (-self.worker, self.worker):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(target, signal.SIGKILL)
+        end = time.monotonic() + GRACE_SECONDS
+        while self.status is None and time.monotonic() < end:
+            self.reap()
+            time.sleep(0.002)
+
+    def write_report(self) -> None:
+        code = os.waitstatus_to_exitcode(self.status) if self.status is not None else None
+        message = {
+            "reason": self.reason,
+            "exit": code,
+            "output": self.kept.decode("utf-8", "replace"),
+            "output_bytes": self.output_bytes,
+            "peak_memory": self.peak_memory,
+            "cpu_seconds": self.reaped_cpu,
+        }
+        data = memoryview(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+        while data:
+            data = data[os.write(self.report, data) :]
+
+
+def _cpu_of_process(name: str) -> float:
+    with open(f"/proc/{name}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_of_process(name: str) -> float:
+    """Bytes of memory that are not shared with files."""
+    total = 0
+    with open(f"/proc/{name}/status", "rb") as file:
+        for line in file:
+            if line.startswith((b"RssAnon:", b"RssShmem:")):
+                total += int(line.split()[1]) * 1024
+    return float(total)
+
+
+def _as_worker(serve: Any, channel: int, output: int, limits: dict, isolated: bool) -> NoReturn:
+    """In the last fork: limits, then foreign code."""
+    code = 70
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        (channel,) = _keep_only(channel)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _set_limits(limits)
+        if isolated and linux.seccomp_available():
+            linux.install_seccomp_filter()
+        _reseed()
+        serve(socket.socket(fileno=channel))
+        code = 0
+    except SystemExit:
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _set_limits(limits: dict) -> None:
+    for name, value in (
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_CPU", int(limits["cpu_seconds"]) + 5),
+        ("RLIMIT_FSIZE", limits["disk_bytes"]),
+        ("RLIMIT_NOFILE", limits["open_files"]),
+        ("RLIMIT_NPROC", limits["processes"]),
+        ("RLIMIT_AS", _address_space() + limits["memory_bytes"]),
+        ("RLIMIT_MSGQUEUE", 0),
+        ("RLIMIT_MEMLOCK", 64 * 1024),
+    ):
+        number = getattr(resource, name, None)
+        if number is not None:
+            resource.setrlimit(number, (value, value))
+
+
+def _address_space() -> int:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * mmap.PAGESIZE
+    except FileNotFoundError:
+        return 64 << 30  # no /proc (macOS): the limit is only a fence far out
+
+
+def _reseed() -> None:
+    """The same start for every submission, whatever was forked before it."""
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the global generator is what students use
+    torch.manual_seed(0)

@@ -1,0 +1,224 @@
+"""One submission from file to result, and the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import FULL, MINI, outcome
+
+from grading import cli, rebuild, run, sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_secret_is_made_once_and_is_nobody_elses(tmp_path):
+    path = tmp_path / "deep" / "seed"
+    secret = run.read_secret(path)
+    assert run.read_secret(path) == secret
+    assert len(secret) == 64
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+    assert run.read_secret(tmp_path / "other") != secret
+    short = tmp_path / "short"
+    short.write_text("x")
+    with pytest.raises(ValueError, match="too short"):
+        run.read_secret(short)
+
+
+def test_seeds_differ_by_student_and_assignment():
+    seeds = {
+        run.student_seed(secret, assignment, student)
+        for secret in (b"1" * 64, b"2" * 64)
+        for assignment in ("a1", "a2")
+        for student in ("x", "y")
+    }
+    assert len(seeds) == 8
+    assert run.student_seed(b"1" * 64, "a1", "x") in seeds
+
+
+def test_the_secret_is_kept_outside_the_repository(monkeypatch, tmp_path):
+    assert not run.default_secret_file().is_relative_to(ROOT)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert run.default_secret_file().is_relative_to(tmp_path)
+
+
+def test_without_bubblewrap_grading_is_refused_with_an_explanation(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(sandbox.IsolationError, match="apt-get install bubblewrap"):
+        sandbox.command_line("student", 3, as_root=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(sandbox.IsolationError, match="needs Linux"):
+        sandbox.command_line("student", 3, as_root=False)
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+def test_the_policy_mounts_nothing_of_the_course(as_root):
+    if not Path("/usr/bin/bwrap").exists():
+        pytest.skip("needs bubblewrap")
+    command = sandbox.command_line("student", 3, as_root=as_root)
+    binds = {command[i + 1] for i, word in enumerate(command) if word.endswith("bind")}
+    allowed = {str(ROOT / "cnnlib"), sys.prefix}
+    allowed |= {str(ROOT / "grading" / f"{name}.py") for name in sandbox._MODULES["student"]}
+    assert {path for path in binds if Path(path).is_relative_to(ROOT)} <= allowed
+    assert not any(ROOT.is_relative_to(path) for path in binds - {"/"})
+    assert str(ROOT / "grading" / "checker.py") not in binds
+    # "/" is bound only by the inner of root's two sandboxes: it is the outer one's root.
+    assert ("/" in binds) is as_root
+    assert "--unshare-all" in command
+    assert "--share-net" not in command
+    assert "--clearenv" in command
+
+
+@pytest.mark.slow
+def test_reference_stub_and_partly_right(grader, source, stub, right):
+    result = grader.grade(source.bytes, right.bytes, seed="a")
+    assert result["status"] == "graded"
+    assert outcome(result) == FULL
+    assert result["score"] == result["max_score"] == sum(FULL.values())
+    assert {test["status"] for test in result["tests"]} == {"passed"}
+    assert result["notes"] == []
+    assert json.loads(json.dumps(result)) == result
+    stubbed = grader.grade(source.bytes, stub.bytes, seed="a")
+    assert stubbed["score"] == 0
+    assert all("NotImplementedError" in test["message"] for test in stubbed["tests"][:2])
+    right.put(box=right.cell("box")["source"].replace("self.corners == other.corners", "True"))
+    partly = grader.grade(source.bytes, right.bytes, seed="a")
+    assert outcome(partly) == {**FULL, "test_box": 3.0}
+
+
+@pytest.mark.slow
+def test_hidden_inputs_follow_the_seed_and_repeat(grader, source, right):
+    wrong = "    return (size + 2 * padding - kernel) // stride + (2 if size == 47 else 1)\n"
+    text = right.cell("output_size")["source"].split("\n")
+    right.put(output_size="\n".join([*text[:-1], wrong]) if not text[-1].strip() else
+              "\n".join([line for line in text if "return" not in line] + [wrong]))  # fmt: skip
+    found = {}
+    for seed in range(12):
+        found[seed] = outcome(grader.grade(source.bytes, right.bytes, seed=str(seed)))
+    assert {points["test_output_size"] for points in found.values()} == {0.0, 2.0}
+    again = grader.grade(source.bytes, right.bytes, seed="0")
+    assert outcome(again) == found[0]
+
+
+@pytest.mark.slow
+def test_a_message_names_the_students_own_line(grader, source, right):
+    right.put(summarize="def summarize(values):\n    x = 1\n    return {}['mean']\n")
+    result = grader.grade(source.bytes, right.bytes, seed="a")
+    message = result["tests"][-1]["message"]
+    assert "KeyError" in message
+    assert "line 3, in summarize: return {}['mean']" in message
+
+
+@pytest.mark.slow
+def test_what_an_earlier_test_cell_defined_survives_a_crash(grader, source, right):
+    source.put(test_output_size="kept = Box(0, 0, 1, 1) if 0 else 5\nimport math\n")
+    source.put(
+        test_convolve="first = summarize2([1.0])\n",
+        test_summarize="assert kept == 5\nassert math.pi > 3\nassert first == 2\n",
+    )
+    source.insert("def summarize2(values): return 2", before="test_convolve")
+    source.cells[source.index("test_convolve") - 1]["metadata"] = {
+        "nbgrader": {"grade_id": "extra", "solution": True, "schema_version": 3}
+    }
+    right.insert("def summarize2(values): return 2", before="test_convolve")
+    right.put(box="import os\nclass Box:\n    def area(self): os._exit(5)\n"
+                  "    def __init__(self, *c): pass\n")  # fmt: skip
+    result = grader.grade(source.bytes, right.bytes, seed="a")
+    assert outcome(result) == {**FULL, "test_box": 0.0}
+    box = next(test for test in result["tests"] if test["grade_id"] == "test_box")
+    assert box["status"] == "killed"
+    assert "exit status 5" in box["message"]
+
+
+@pytest.mark.slow
+def test_a_test_that_hangs_on_the_answer_costs_only_itself(grader, source, right):
+    source.put(test_box="for _ in range(Box(0, 0, 10**9, 10**9).area()):\n    pass\n")
+    result = grader.grade(source.bytes, right.bytes, seed="a")
+    assert outcome(result) == {**FULL, "test_box": 0.0}
+    assert [t["status"] for t in result["tests"] if t["grade_id"] == "test_box"] == ["timeout"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "points", "status"),
+    [
+        ("1.5", 1.5, "failed"),
+        ("4", 4.0, "passed"),
+        ("0", 0.0, "failed"),
+        ("5", 0.0, "error"),
+        ("-1", 0.0, "error"),
+        ("float('nan')", 0.0, "error"),
+        ("3;", 4.0, "passed"),
+        ("'text'", 4.0, "passed"),
+        ("assert False", 0.0, "failed"),
+        ("1 / 0", 0.0, "error"),
+    ],
+)
+def test_points_of_a_test_cell_follow_nbgraders_rule(grader, source, right, ending, points, status):
+    source.put(test_box=f"x = 1\n{ending}")
+    result = grader.grade(source.bytes, right.bytes, seed="a")
+    box = next(test for test in result["tests"] if test["grade_id"] == "test_box")
+    assert (box["points"], box["status"]) == (points, status)
+
+
+@pytest.mark.slow
+def test_a_rejected_file_is_a_result(grader, source):
+    result = grader.grade(source.bytes, b"not a notebook", seed="a")
+    assert result["status"] == "rejected"
+    assert "not JSON" in result["reason"]
+    assert result["score"] == 0
+    assert result["max_score"] == sum(FULL.values())
+    assert {test["status"] for test in result["tests"]} == {"not reached"}
+
+
+@pytest.mark.slow
+def test_a_broken_source_is_an_error(grader, right):
+    with pytest.raises(rebuild.RebuildError):
+        grader.grade(b"{}", right.bytes, seed="a")
+
+
+@pytest.mark.slow
+def test_check_passes_the_assignment_and_names_what_is_wrong_with_a_bad_one(grader, source):
+    assert cli.check(grader, source.bytes) == []
+    source.put(test_box="assert type(Box(0, 0, 1, 1)) is Box")  # works in one kernel only
+    source.put(test_summarize="pass")  # gives the stub its points
+    problems = cli.check(grader, source.bytes)
+    assert any("split" in p and "the reference gets 0 of 4 in test_box" in p for p in problems)
+    assert not any("one kernel" in p and "test_box" in p for p in problems)
+    assert any("the empty stub gets 2 in test_summarize" in p for p in problems)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("grader")  # skipped where there is no isolation
+def test_the_command_line(tmp_path, right):
+    submission = tmp_path / "student 7.ipynb"
+    submission.write_bytes(right.bytes)
+    out = tmp_path / "result.json"
+    command = [sys.executable, "-m", "grading.cli", "run", str(MINI), str(submission)]
+    options = ["--json", str(out), "--seed-file", str(tmp_path / "seed")]
+    done = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "graded: 18 of 18 points" in done.stdout
+    result = json.loads(out.read_text())
+    assert outcome(result) == FULL
+    assert result["student"] == "student 7"
+    assert sorted(os.listdir(tmp_path)) == ["result.json", "seed", "student 7.ipynb"]
+    command[5] = str(tmp_path / "missing.ipynb")
+    done = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 2
+    assert "not an ordinary file" in done.stderr
+
+
+@pytest.mark.slow
+def test_grading_without_isolation(source, right):
+    with run.Grader(isolation="none") as plain:
+        result = plain.grade(source.bytes, right.bytes, seed="a")
+    assert outcome(result) == FULL
+    assert result["manifest"]["isolation"] == "none"
