@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 import torch
@@ -15,6 +16,7 @@ from fvcore.nn import FlopCountAnalysis, parameter_count
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import cnnlib.models
 from bench.harness import Comparison
 from cnnlib.summary import summarize
 
@@ -27,39 +29,79 @@ NOTE = (
 )
 
 
+# Not a network, or not one for photographs.
+NOT_IN_ZOO = re.compile("cifar|lenet|unet|autoencoder|corrupt|loss")
+
+
 def comparisons() -> Iterator[Comparison]:
     for name in MODELS:
         extra = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
         yield compare(name, torchvision.models.get_model(name, **extra).eval())
+    yield zoo()
+
+
+def zoo() -> Comparison:
+    """All of the course's networks for photographs, one after the other, on the meta device."""
+    names = [n for n in cnnlib.models.__all__ if n.islower() and not NOT_IN_ZOO.search(n)]
+    with torch.device("meta"):
+        models = {name: getattr(cnnlib.models, name)().eval() for name in names}
+    for name, model in models.items():
+        ours = summarize(model, SIZE)
+        check(name, "fvcore", on_cpu(model), (ours.parameters, ours.macs))
+        check(name, "flop counter", by_flop_counter(model), 2 * ours.macs)
+        check(name, "torchinfo", by_torchinfo(model, "meta")[0], ours.parameters)
+
+    def each(work: Callable[[nn.Module], object]) -> Callable[[], object]:
+        return lambda: [work(model) for model in models.values()]
+
+    return Comparison(
+        name="summarize",
+        workload=f"the whole zoo, {len(models)} networks",
+        ours=each(lambda model: summarize(model, SIZE)),
+        peers={
+            f"torchinfo {version('torchinfo')} (meta)": each(lambda m: by_torchinfo(m, "meta")),
+            f"fvcore {version('fvcore')} (CPU)": each(on_cpu),
+            f"torch {version('torch')} flop counter (meta)": each(by_flop_counter),
+        },
+        note=NOTE,
+    )
+
+
+def by_torchinfo(network: nn.Module, device: str) -> tuple[int, int]:
+    """Parameters and multiply-adds, as torchinfo counts them."""
+    result = torchinfo.summary(network, input_size=(1, *SIZE), device=device, verbose=0)
+    return result.total_params, result.total_mult_adds
+
+
+def on_cpu(meta: nn.Module) -> tuple[int, int]:
+    """fvcore cannot trace on the meta device, so it gets empty weights for as long as it runs."""
+    return by_fvcore(copy.deepcopy(meta).to_empty(device="cpu"))
+
+
+def by_fvcore(model: nn.Module) -> tuple[int, int]:
+    """Parameters and multiply-adds, as fvcore counts them on the CPU."""
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # fvcore traces with torch.jit, which is deprecated.
+        warnings.simplefilter("ignore")
+        analysis = FlopCountAnalysis(model, torch.zeros(1, *SIZE))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        counts = analysis.by_operator()
+    return parameter_count(model)[""], counts["conv"] + counts["linear"]
+
+
+def by_flop_counter(meta: nn.Module) -> int:
+    """Floating point operations of a network on the meta device, two per multiply-add."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        meta(torch.empty(1, *SIZE, device="meta"))
+    return counter.get_total_flops()
 
 
 def compare(name: str, model: nn.Module) -> Comparison:
-    batch = (1, *SIZE)
     meta = copy.deepcopy(model).to("meta")
-    image = torch.randn(batch)
-
-    def by_torchinfo(network: nn.Module, device: str) -> tuple[int, int]:
-        result = torchinfo.summary(network, input_size=batch, device=device, verbose=0)
-        return result.total_params, result.total_mult_adds
-
-    def by_fvcore() -> tuple[int, int]:
-        with warnings.catch_warnings():
-            # fvcore traces with torch.jit, which is deprecated.
-            warnings.simplefilter("ignore")
-            analysis = FlopCountAnalysis(model, image)
-            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            counts = analysis.by_operator()
-        return parameter_count(model)[""], counts["conv"] + counts["linear"]
-
-    def by_flop_counter() -> int:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            meta(torch.empty(batch, device="meta"))
-        return counter.get_total_flops()
-
-    logging.getLogger("fvcore").setLevel(logging.ERROR)
     ours = summarize(model, SIZE)
-    check(name, "fvcore", by_fvcore(), (ours.parameters, ours.macs))
-    check(name, "flop counter", by_flop_counter(), 2 * ours.macs)
+    check(name, "fvcore", by_fvcore(model), (ours.parameters, ours.macs))
+    check(name, "flop counter", by_flop_counter(meta), 2 * ours.macs)
     for network, device in [(model, "cpu"), (meta, "meta")]:
         # torchinfo's multiply-adds include biases and BatchNorm: under 0.5 % more.
         parameters, macs = by_torchinfo(network, device)
@@ -73,8 +115,8 @@ def compare(name: str, model: nn.Module) -> Comparison:
         peers={
             f"torchinfo {version('torchinfo')} (CPU)": lambda: by_torchinfo(model, "cpu"),
             f"torchinfo {version('torchinfo')} (meta)": lambda: by_torchinfo(meta, "meta"),
-            f"fvcore {version('fvcore')} (CPU)": by_fvcore,
-            f"torch {version('torch')} flop counter (meta)": by_flop_counter,
+            f"fvcore {version('fvcore')} (CPU)": lambda: by_fvcore(model),
+            f"torch {version('torch')} flop counter (meta)": lambda: by_flop_counter(meta),
         },
         note=NOTE,
     )

@@ -29,7 +29,7 @@ from cnnlib.models.cifar_resnet import (
 )
 from cnnlib.models.densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
 from cnnlib.models.googlenet import GoogLeNet, googlenet
-from cnnlib.models.inception import InceptionV3, LabelSmoothingLoss, inception_v3
+from cnnlib.models.inception import InceptionV3, inception_v3
 from cnnlib.models.lenet import LeNet5, lenet5
 from cnnlib.models.mobilenet_v1 import MobileNetV1, mobilenet_v1
 from cnnlib.models.mobilenet_v2 import MobileNetV2, mobilenet_v2
@@ -93,7 +93,6 @@ __all__ = [
     "DenseNet",
     "GoogLeNet",
     "InceptionV3",
-    "LabelSmoothingLoss",
     "LeNet5",
     "MobileNetV1",
     "MobileNetV2",

@@ -10,7 +10,7 @@ follows from them:
 * on the coarsest maps 1×3 and 3×1 stand side by side and widen the output (`ExpandedModule`);
 * a map is halved by a strided convolution and a pooling in parallel, so that there is neither a
   bottleneck nor a costly layer on the large map (`GridReductionA`, `GridReductionB`);
-* targets are smoothed: nobody is sure to 100 % (`LabelSmoothingLoss`);
+* targets are smoothed: nobody is sure to 100 % (`cnnlib.losses.LabelSmoothingLoss`);
 * one auxiliary head with batch normalisation, which regularises.
 
 | for 299×299 images | output     |              | output                            |
@@ -38,11 +38,10 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlib.blocks import ConvNormActivation, ImageNetToInceptionInput
-from cnnlib.models._checks import check_choice, check_network, check_probability
+from cnnlib.models._checks import check_choice, check_network
 from cnnlib.models._weights import check_weights, load_weights
 
 Conv = partial(ConvNormActivation, norm=partial(nn.BatchNorm2d, eps=1e-3))
@@ -273,33 +272,3 @@ def inception_v3(
     )
     options = {"aux_logits": aux_heads, "init_weights": False}
     return load_weights(model, weights, "inception_v3", torchvision_options=options)
-
-
-class LabelSmoothingLoss(nn.Module):
-    """Cross-entropy with smoothed targets (section 7 of the paper).
-
-    The target q(k) = 1 for the right class and 0 elsewhere becomes
-    q'(k) = (1 - epsilon) q(k) + epsilon u(k) with the uniform distribution u(k) = 1/K. So
-    H(q', p) = (1 - epsilon) H(q, p) + epsilon H(u, p): the second term punishes a prediction p that
-    is far from uniform, that is, too sure of itself.
-
-    Shape: logits (N, K) and labels (N,) of type int64 to a scalar, the mean over the batch.
-
-    Args:
-        epsilon: Share of the target that is spread over all classes; 0.1 in the paper.
-
-    Raises:
-        ValueError: `epsilon` is not at least 0 and below 1.
-    """
-
-    def __init__(self, epsilon: float = 0.1) -> None:
-        check_probability("epsilon", epsilon)
-        super().__init__()
-        self.epsilon = epsilon
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """H(q', p), with p the softmax of the logits."""
-        log_p = F.log_softmax(logits, dim=1)  # (N, K)
-        h_q = -log_p.gather(1, labels.unsqueeze(1)).squeeze(1)  # H(q, p), (N,)
-        h_u = -log_p.mean(dim=1)  # H(u, p), (N,)
-        return ((1 - self.epsilon) * h_q + self.epsilon * h_u).mean()

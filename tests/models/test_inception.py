@@ -19,7 +19,8 @@ from model_harness import (
 )
 from torch import nn
 
-from cnnlib.models import InceptionV3, LabelSmoothingLoss, inception_v3
+from cnnlib.losses import LabelSmoothingLoss
+from cnnlib.models import InceptionV3, inception_v3
 from cnnlib.models.inception import (
     AsymmetricModule,
     ExpandedModule,
