@@ -27,7 +27,8 @@ class LabelSmoothingLoss(nn.Module):
     """
 
     def __init__(self, epsilon: float = 0.1) -> None:
-        if not 0 <= epsilon < 1:
+        number = isinstance(epsilon, int | float) and not isinstance(epsilon, bool)
+        if not number or not 0 <= epsilon < 1:
             raise ValueError(f"epsilon must be a number with 0 <= epsilon < 1; got {epsilon!r}")
         super().__init__()
         self.epsilon = epsilon
