@@ -34,6 +34,7 @@ UNPRIVILEGED = 65534  # "nobody" on every Linux
 START_SECONDS = 600.0  # importing torch on a very busy machine
 _CONTROL_BYTES = 2 * MEBIBYTE
 _HERE = Path(__file__).resolve().parent
+_ENVIRONMENT = "/course/environment"  # where a virtual environment is mounted
 _MODULES = {
     "student": ("__init__", "wire", "linux", "warm", "sharing", "student"),
     "checker": ("__init__", "wire", "linux", "warm", "sharing", "proxy", "checker"),
@@ -93,7 +94,7 @@ def command_line(role: str, control_fd: int, *, as_root: bool) -> list[str]:
     walls = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     start = f"from grading.warm import main; main({role!r}, {control_fd}, True)"
     program = [
-        sys.executable, "-s", "-B", "-c", f"import sys; sys.path[0] = '/course'; {start}",
+        _interpreter(), "-s", "-B", "-c", f"import sys; sys.path[0] = '/course'; {start}",
     ]  # fmt: skip
     if not as_root:
         mounts = _mounts(role, proc=["--proc", "/proc"])
@@ -110,7 +111,7 @@ def command_line(role: str, control_fd: int, *, as_root: bool) -> list[str]:
 
 def _mounts(role: str, proc: list[str]) -> list[str]:
     """Everything that is visible, all of it read-only but /tmp."""
-    visible = {path: path for path in _existing(_SYSTEM_FILES) + _python_folders()}
+    visible = {path: path for path in _existing(_SYSTEM_FILES)} | _python_folders()
     visible["/course/cnnlib"] = str(_library_folder())
     for name in _MODULES[role]:
         visible[f"/course/grading/{name}.py"] = str(_HERE / f"{name}.py")
@@ -170,15 +171,35 @@ def _existing(paths: tuple[str, ...]) -> list[str]:
     return [path for path in paths if Path(path).exists()]
 
 
-def _python_folders() -> list[str]:
-    """The interpreter and its packages, unless they are in /usr anyway."""
+def _in_virtual_environment() -> bool:
+    return sys.prefix != sys.base_prefix
+
+
+def _interpreter() -> str:
+    """Path of this Python inside the sandbox."""
+    if _in_virtual_environment():
+        return f"{_ENVIRONMENT}/bin/{Path(sys.executable).name}"
+    return sys.executable
+
+
+def _python_folders() -> dict[str, str]:
+    """The interpreter and its packages, unless they are in /usr anyway: place inside to origin.
+
+    A virtual environment finds itself wherever it is mounted, so it gets a place of its own: the
+    course may lie below /tmp, which is empty in the sandbox. An interpreter cannot be moved.
+    """
     roots = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     roots |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    wanted: list[str] = []
+    wanted: dict[str, str] = {}
+    if _in_virtual_environment():
+        wanted[_ENVIRONMENT] = sys.prefix
     for root in sorted(roots, key=len):
-        inside = any(Path(root).is_relative_to(other) for other in ["/usr", *wanted])
-        if not inside and Path(root).is_dir():
-            wanted.append(root)
+        inside = any(Path(root).is_relative_to(other) for other in ["/usr", *wanted.values()])
+        if inside or not Path(root).is_dir():
+            continue
+        if Path(root).is_relative_to("/tmp"):
+            raise IsolationError(f"Python lies in {root}, and /tmp is empty in the sandbox")
+        wanted[root] = root
     return wanted
 
 
@@ -191,7 +212,7 @@ def _library_folder() -> Path:
 
 def _environment() -> list[str]:
     variables = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{Path(_interpreter()).parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",

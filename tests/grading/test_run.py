@@ -65,6 +65,9 @@ def test_the_policy_mounts_nothing_of_the_course(as_root):
     assert {path for path in binds if Path(path).is_relative_to(ROOT)} <= allowed
     assert not any(ROOT.is_relative_to(path) for path in binds - {"/"})
     assert str(ROOT / "grading" / "checker.py") not in binds
+    # Nor does anything depend on where the course lies: /tmp is empty in the sandbox.
+    places = {command[i + 2] for i, word in enumerate(command) if word.endswith("bind")}
+    assert not any(Path(place).is_relative_to("/tmp") for place in places)
     # "/" is bound only by the inner of root's two sandboxes: it is the outer one's root.
     assert ("/" in binds) is as_root
     assert "--unshare-all" in command
