@@ -114,7 +114,7 @@ def test_every_published_file_has_a_checksum_in_its_name(architecture):
     file = published_file(architecture)
     assert re.fullmatch(rf".*-{file.sha256_prefix}\.pth", file.name)
     assert file.url == f"https://download.pytorch.org/models/{file.name}"
-    assert len(file.sha256_prefix) == 8
+    assert len(file.sha256_prefix) >= 8  # ten for ShuffleNet v2
 
 
 @pytest.mark.slow
