@@ -34,7 +34,7 @@ UNPRIVILEGED = 65534  # "nobody" on every Linux
 START_SECONDS = 600.0  # importing torch on a very busy machine
 _CONTROL_BYTES = 2 * MEBIBYTE
 _HERE = Path(__file__).resolve().parent
-_ENVIRONMENT = "/course/environment"  # where a virtual environment is mounted
+_ENVIRONMENT = "/environment"  # where a virtual environment is mounted
 _MODULES = {
     "student": ("__init__", "wire", "linux", "warm", "sharing", "student"),
     "checker": ("__init__", "wire", "linux", "warm", "sharing", "proxy", "checker"),
