@@ -443,13 +443,17 @@ def _as_worker(serve: Any, channel: int, output: int, limits: dict, isolated: bo
 
 
 def _set_limits(limits: dict) -> None:
+    # A little less address space than the watcher allows memory: one process that asks for too
+    # much gets a MemoryError its author can read, instead of being killed without a word. The
+    # watcher's limit is for many processes together.
+    address_space = _address_space() + limits["memory_bytes"] * 7 // 8
     for name, value in (
         ("RLIMIT_CORE", 0),
         ("RLIMIT_CPU", int(limits["cpu_seconds"]) + 5),
         ("RLIMIT_FSIZE", limits["disk_bytes"]),
         ("RLIMIT_NOFILE", limits["open_files"]),
         ("RLIMIT_NPROC", limits["processes"]),
-        ("RLIMIT_AS", _address_space() + limits["memory_bytes"]),
+        ("RLIMIT_AS", address_space),
         ("RLIMIT_MSGQUEUE", 0),
         ("RLIMIT_MEMLOCK", 64 * 1024),
     ):

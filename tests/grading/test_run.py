@@ -56,7 +56,7 @@ def test_without_bubblewrap_grading_is_refused_with_an_explanation(monkeypatch):
 
 @pytest.mark.parametrize("as_root", [True, False])
 def test_the_policy_mounts_nothing_of_the_course(as_root):
-    if not Path("/usr/bin/bwrap").exists():
+    if not Path("/usr/bin/bwrap").exists() and not os.environ.get("CI"):
         pytest.skip("needs bubblewrap")
     command = sandbox.command_line("student", 3, as_root=as_root)
     binds = {command[i + 1] for i, word in enumerate(command) if word.endswith("bind")}
