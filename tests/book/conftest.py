@@ -34,11 +34,14 @@ def chapter_names() -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `page_name` or `chapter_name` runs on each of them."""
+    """A test with an argument `page_name` or `chapter_name` runs on each of them.
+
+    The scope makes pytest run all tests of one page together, so that they can share its visit.
+    """
     if "page_name" in metafunc.fixturenames:
-        metafunc.parametrize("page_name", page_names())
+        metafunc.parametrize("page_name", page_names(), scope="module")
     if "chapter_name" in metafunc.fixturenames:
-        metafunc.parametrize("chapter_name", chapter_names())
+        metafunc.parametrize("chapter_name", chapter_names(), scope="module")
 
 
 def is_current(site: Path) -> bool:
@@ -152,43 +155,66 @@ class Visit:
         assert self.errors == [], "errors in the browser's console"
 
 
+def open_page(browser: object, address: str, *, width: int = 1280, scheme: str = "light") -> Visit:
+    """Open a page at `width`×800 pixels, in a profile of its own, and let it finish."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    context.set_default_timeout(180_000)  # a busy machine is no failure
+    one = Visit(context.new_page())
+    host = urlsplit(address).netloc
+
+    def guard(route: object) -> None:
+        wanted = urlsplit(route.request.url)
+        if wanted.netloc == host or wanted.scheme in ("data", "blob"):
+            route.continue_()
+        else:
+            one.foreign.append(route.request.url)
+            route.abort()
+
+    def answered(response: object) -> None:
+        if response.status >= 400:
+            one.failed.append(f"{response.status} {response.url}")
+
+    context.route("**/*", guard)
+    one.page.on("response", answered)
+    one.page.on(
+        "console",
+        lambda message: one.errors.append(message.text) if message.type == "error" else None,
+    )
+    one.page.on("pageerror", lambda error: one.errors.append(str(error)))
+    one.page.goto(address, wait_until="load")
+    # Pages with formulas load MathJax; it typesets after the page has loaded.
+    one.page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true)")
+    return one
+
+
 @pytest.fixture
 def visit(browser: object, site_url: str) -> Iterator[Callable[..., Visit]]:
-    """Opens pages by name, at `width`×800 pixels; every page is checked when the test ends."""
+    """Opens pages by name; every page is checked when the test ends."""
     visits: list[Visit] = []
 
-    def open_page(name: str, *, width: int = 1280, scheme: str = "light") -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        context.set_default_timeout(60_000)  # a busy machine is no failure
-        one = Visit(context.new_page())
-        visits.append(one)
+    def open_by_name(name: str, **options: object) -> Visit:
+        visits.append(open_page(browser, f"{site_url}{name}", **options))
+        return visits[-1]
 
-        def guard(route: object) -> None:
-            address = urlsplit(route.request.url)
-            if address.netloc == urlsplit(site_url).netloc or address.scheme in ("data", "blob"):
-                route.continue_()
-            else:
-                one.foreign.append(route.request.url)
-                route.abort()
-
-        def answered(response: object) -> None:
-            if response.status >= 400:
-                one.failed.append(f"{response.status} {response.url}")
-
-        context.route("**/*", guard)
-        one.page.on("response", answered)
-        one.page.on(
-            "console",
-            lambda message: one.errors.append(message.text) if message.type == "error" else None,
-        )
-        one.page.on("pageerror", lambda error: one.errors.append(str(error)))
-        one.page.goto(f"{site_url}{name}", wait_until="load")
-        # Pages with formulas load MathJax; it typesets after the page has loaded.
-        one.page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true)")
-        return one
-
-    yield open_page
+    yield open_by_name
     for one in visits:
         one.page.context.close()
     for one in visits:
         one.check()
+
+
+@pytest.fixture(scope="module")
+def shared_visit(browser: object, site_url: str, page_name: str) -> Iterator[Visit]:
+    one = open_page(browser, f"{site_url}{page_name}.html")
+    yield one
+    one.page.context.close()
+
+
+@pytest.fixture
+def desktop(shared_visit: Visit) -> Iterator[Visit]:
+    """The page `page_name` in a wide window, opened once for all tests of it that only look.
+
+    A test that goes elsewhere, or needs the page as it was on opening, opens its own (`visit`).
+    """
+    yield shared_visit
+    shared_visit.check()
