@@ -5,20 +5,24 @@
     python -m tools.notebooks check [FILE …]       say what is not in that form
 
 The form, so that a change shows only what was changed: kernel python3, stable cell ids, execution
-counts 1, 2, 3 …, no times, no widget state, and in chapters no stderr, no error, no path of a
-machine, at most 1 MB.
+counts 1, 2, 3 …, no times, no widget state, figures stored with a palette where that does not show
+(half the bytes), and in chapters no stderr, no error, no path of a machine, at most 1 MB.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import re
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from tools import course
 
@@ -28,6 +32,9 @@ CELL_METADATA = ("tags", "mystnb", "nbgrader")
 MAX_BYTES = 1_000_000
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|content|opt|var)/[\w.]+")
 SETUP_ID = "setup"
+# Grey levels out of 255, averaged over a figure: what 256 colours may change. A diagram or a curve
+# changes by 0.2 at most; a colour photograph by more, and is kept as it is.
+PALETTE_ERROR = 0.5
 
 
 def setup_source(base_url: str) -> str:
@@ -65,6 +72,29 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     course.write_atomically(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
+def with_palette(png: str) -> str:
+    """Store a figure with at most 256 colours, if nobody will see it and it saves bytes.
+
+    Args:
+        png: A PNG picture in base64, as notebooks store it.
+
+    Returns:
+        The smaller picture, or `png` itself. Applied twice, nothing more changes.
+    """
+    raw = base64.b64decode(png)
+    picture = Image.open(io.BytesIO(raw))
+    if picture.mode == "P" or picture.convert("RGBA").getextrema()[3][0] < 255:
+        return png
+    colours = picture.convert("RGB")
+    reduced = colours.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    change = np.asarray(reduced.convert("RGB"), np.int16) - np.asarray(colours, np.int16)
+    stored = io.BytesIO()
+    reduced.save(stored, "PNG", optimize=True)
+    if np.abs(change).mean() > PALETTE_ERROR or len(stored.getvalue()) >= len(raw):
+        return png
+    return base64.b64encode(stored.getvalue()).decode()
+
+
 def normalise(notebook: nbformat.NotebookNode, setup: str) -> nbformat.NotebookNode:
     """Bring ``notebook`` into the repository's form, in place, and return it."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -91,6 +121,8 @@ def normalise(notebook: nbformat.NotebookNode, setup: str) -> nbformat.NotebookN
                 output.execution_count = cell.execution_count
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = with_palette(output.data["image/png"])
     return notebook
 
 

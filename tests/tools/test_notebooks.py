@@ -1,7 +1,12 @@
 """The form of committed notebooks, and the tool that brings them into it."""
 
+import base64
+import io
+
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from tools import course, notebooks
 
@@ -33,6 +38,39 @@ def test_normalise_removes_what_varies_from_run_to_run():
     assert cell.metadata == {"tags": ["hide-input"]}
     assert (cell.execution_count, cell.outputs[0].execution_count) == (2, 2)
     assert notebooks.problems(notebook, SETUP, chapter=True) == []
+
+
+def png(pixels):
+    stored = io.BytesIO()
+    Image.fromarray(pixels).save(stored, "PNG")
+    return base64.b64encode(stored.getvalue()).decode()
+
+
+def pixels_of(picture):
+    stored = Image.open(io.BytesIO(base64.b64decode(picture)))
+    return np.asarray(stored.convert("RGBA"), np.int16)
+
+
+def test_a_diagram_is_stored_with_a_palette_and_looks_the_same():
+    rng = np.random.default_rng(0)  # a few hundred colours, as the edges of drawn lines have
+    palette = rng.integers(0, 256, (300, 3), dtype=np.uint8)
+    picture = np.full((90, 700, 4), 255, np.uint8)
+    picture[30:60, :, :3] = palette[rng.integers(0, 300, (30, 700)).clip(0, 40)]
+    picture[60, :300, :3] = palette
+    stored = notebooks.with_palette(png(picture))
+    assert len(stored) < len(png(picture))
+    assert np.abs(pixels_of(stored) - picture).mean() < 0.5
+    assert notebooks.with_palette(stored) == stored
+
+
+@pytest.mark.parametrize("kind", ["photograph", "transparent"])
+def test_a_picture_that_would_suffer_is_kept(kind):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    picture[..., 3] = 255 if kind == "photograph" else 128
+    if kind == "transparent":
+        picture[..., :3] = 7
+    assert notebooks.with_palette(png(picture)) == png(picture)
 
 
 @pytest.mark.parametrize(
