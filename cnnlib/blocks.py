@@ -118,6 +118,21 @@ class NormActivationConv(nn.Sequential):
         super().__init__(layers)
 
 
+class Branches(nn.Module):
+    """Applies every branch to the same input and concatenates the maps: Inception's principle.
+
+    Shape: (N, C, H, W) to (N, sum of the branches' channels, H', W').
+    """
+
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the branches side by side."""
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
 class LocalResponseNorm(nn.LocalResponseNorm):
     """Local response normalisation across channels, as AlexNet's paper prints it.
 
@@ -161,17 +176,22 @@ class ImageNetToInceptionInput(nn.Module):
         return (image - 0.5) / 0.5
 
 
-def he_initialization(model: nn.Module) -> None:
-    """Draw every convolution's weights with He's variance 2 / fan-out, in place.
+def he_initialization(model: nn.Module, mode: str = "fan_out") -> None:
+    """Draw every convolution's weights with He's variance 2 / fan, in place.
 
     The factor 2 makes up for the half of the signal that ReLU throws away, so that the variance
     stays about the same from layer to layer. Biases start at 0, batch normalisation as identity.
 
-    Reference: He et al., "Delving deep into rectifiers", arXiv:1502.01852, equation 14.
+    Args:
+        model: The network.
+        mode: "fan_in" counts the inputs of a neuron and keeps the variance of the maps (equation
+            10), "fan_out" its outputs and keeps that of the gradients (equation 14).
+
+    Reference: He et al., "Delving deep into rectifiers", arXiv:1502.01852.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
@@ -306,7 +326,7 @@ def scaled_channels(channels: int, width_multiplier: float, divisor: int = 8) ->
     Reference: released code of Sandler et al., "MobileNetV2", arXiv:1801.04381.
     """
     if not width_multiplier > 0:
-        raise ValueError(f"width_multiplier must be greater than 0, got {width_multiplier!r}")
+        raise ValueError(f"width_multiplier must be greater than 0; got {width_multiplier!r}")
     exact = channels * width_multiplier
     rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * exact else rounded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,3 +40,27 @@ class LabelSmoothingLoss(nn.Module):
         h_q = -log_p.gather(1, labels.unsqueeze(1)).squeeze(1)  # H(q, p), (N,)
         h_u = -log_p.mean(dim=1)  # H(u, p), (N,)
         return ((1 - self.epsilon) * h_q + self.epsilon * h_u).mean()
+
+
+def equation_9(scores: Tensor, labels: Tensor, j: float = 10.0) -> Tensor:
+    """The loss of LeNet-5: mean of y_correct + log(exp(-j) + Σ_i exp(-y_i)), with y = -scores.
+
+    Without exp(-j) this is cross-entropy, which looks at differences between classes only: it is
+    content when all ten drawings are equally bad but the right one is the least bad. The constant
+    acts as an eleventh answer, "none of these", at the fixed distance j. To beat it, F6 must come
+    nearer than j to the right code; and codes farther away than j are not pushed any farther.
+
+    Args:
+        scores: Output of `lenet5()`, shape (N, classes).
+        labels: Right classes, int64 of shape (N,).
+        j: The squared distance at which "none of these" lies; the paper only says that it is
+            positive. Two codes that differ in k pixels are 4k apart.
+
+    Returns:
+        The mean over the batch, a scalar.
+
+    Reference: LeCun et al., "Gradient-based learning applied to document recognition", Proceedings
+    of the IEEE 86(11), 1998, equation 9.
+    """
+    none_of_these = scores.new_full((len(scores), 1), -j)
+    return F.cross_entropy(torch.cat([scores, none_of_these], dim=1), labels)

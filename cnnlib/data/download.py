@@ -1,4 +1,8 @@
-"""Fetching one file from the first mirror that has it, whole and with the right checksum."""
+"""Fetching one file from the first mirror that has it, whole and with the right checksum.
+
+Data sets and published weights come through here. They are kept in the folder `CNNLIB_DATA`, or
+`~/.cache/cnnlib` without it; `CNNLIB_MIRROR` replaces the publishers' servers by others.
+"""
 
 from __future__ import annotations
 
@@ -9,62 +13,79 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 16
+DIGITS_OFFLINE = 'load("digits") has the same interface and is always there'
 
 
 class DownloadError(RuntimeError):
-    """A file of a data set could not be had; the message says why and what to do instead."""
+    """A file could not be had; the message says why and what to do instead."""
 
 
 def data_folder() -> Path:
-    """Where data sets are kept: `CNNLIB_DATA` if it is set, else `.cache/cnnlib` in the home."""
+    """Where files are kept: `CNNLIB_DATA` if it is set, else `.cache/cnnlib` in the home."""
     chosen = os.environ.get("CNNLIB_DATA")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "cnnlib"
 
 
 def mirrors(name: str, known: Sequence[str]) -> list[str]:
-    """Base addresses to try in turn for the data set `name`.
+    """Base addresses to try in turn for the files of `name`.
 
     Args:
-        name: Name of the data set.
+        name: Name of the data set, or "weights".
         known: The public mirrors, used unless `CNNLIB_MIRROR` is set. That variable holds one base
-            address, or several separated by spaces; the files of the set lie below it in a folder
-            of the set's name, for example `https://mirror.example/mnist/`.
+            address, or several separated by spaces; the files lie below it in a folder called
+            `name`, for example `https://mirror.example/mnist/`.
     """
     own = os.environ.get("CNNLIB_MIRROR", "").split()
     return [f"{base.rstrip('/')}/{name}/" for base in own] or list(known)
 
 
-def md5_of(path: Path) -> str:
-    """MD5 checksum of a file as 32 hexadecimal digits.
+def digest_of(path: Path, algorithm: str = "md5") -> str:
+    """Checksum of a file in hexadecimal digits.
 
-    The publishers of these sets give MD5 sums. They show that a file is whole; read with care (see
-    `cnnlib.data.formats`), the file cannot run code whoever made it.
+    Args:
+        path: The file.
+        algorithm: A name that `hashlib` knows: "md5" or "sha256".
     """
-    digest = hashlib.md5(usedforsecurity=False)
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def fetch(path: Path, md5: str, name: str, base_addresses: Sequence[str]) -> Path:
-    """Make sure that `path` holds the file with checksum `md5`, downloading it if need be.
+def fetch(
+    path: Path,
+    checksum: str,
+    name: str,
+    base_addresses: Sequence[str],
+    *,
+    algorithm: str = "md5",
+    offline: str = DIGITS_OFFLINE,
+) -> Path:
+    """Make sure that `path` holds the file with this checksum, downloading it if need be.
 
     A file that is there and right is used as it is, without any network. Otherwise each mirror is
     tried in turn. A download goes to a temporary name beside `path` and is renamed only when its
     checksum is right, so that `path` never holds half a file.
 
+    A checksum shows that a file is whole, not who made it: MD5, which the publishers of data sets
+    give, and the eight digits in the names of weights can both be forged. So the files are also
+    read in ways that cannot run code (`cnnlib.data.formats`, `torch.load(weights_only=True)`).
+
     Args:
         path: Where the file belongs; its last part is also its name on the mirrors.
-        md5: Its checksum, 32 hexadecimal digits.
-        name: Name of the data set, for messages.
+        checksum: Its checksum in hexadecimal digits, whole or as many first digits as are known.
+        name: Name of the data set, or "weights": for messages.
         base_addresses: Addresses of the folders that hold the file, in the order of trying.
+        algorithm: "md5" or "sha256".
+        offline: What a user can do without a network, for messages.
 
     Returns:
         `path`.
@@ -72,31 +93,43 @@ def fetch(path: Path, md5: str, name: str, base_addresses: Sequence[str]) -> Pat
     Raises:
         DownloadError: No mirror gave the file, or the folder cannot be written.
     """
-    damaged = False
+    damage = None
     if path.exists():
-        if md5_of(path) == md5:
+        if digest_of(path, algorithm).startswith(checksum):
             return path
-        damaged = True
+        damage = (
+            f"The copy at {path} ({path.stat().st_size} bytes) is damaged or cut short: "
+            "it has a wrong checksum and was not used."
+        )
         print(f"{name}: {path.name} is damaged (wrong checksum), fetching it again", flush=True)
     failures = []
     for base in base_addresses:
         address = urllib.parse.urljoin(base, path.name)
         try:
-            _download(address, path, md5, name)
+            with _temporary_beside(path, name, offline) as temporary:
+                with temporary.open("wb") as file:
+                    _copy(address, file, name)
+                got = digest_of(temporary, algorithm)
+                if not got.startswith(checksum):
+                    got = got[: len(checksum)]
+                    raise _MirrorFailed(f"{address}: wrong checksum ({got}, expected {checksum})")
+                temporary.chmod(0o644)  # made for its owner only, a shared folder wants more
+                os.replace(temporary, path)
         except _MirrorFailed as failure:
             print(f"{name}: {failure}", flush=True)
             failures.append(str(failure))
         else:
             return path
-    raise DownloadError(_advice(name, path, failures, damaged))
+    raise DownloadError(_advice(name, path, failures, damage, offline))
 
 
 class _MirrorFailed(Exception):
     """This mirror did not give the right file; the next one may."""
 
 
-def _download(address: str, path: Path, md5: str, name: str) -> None:
-    """Download `address`, check it and move it to `path`; leave nothing behind on failure."""
+@contextmanager
+def _temporary_beside(path: Path, name: str, offline: str) -> Iterator[Path]:
+    """An empty file in the folder of `path`; it is gone afterwards, unless it was renamed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary_name = tempfile.mkstemp(
@@ -105,18 +138,12 @@ def _download(address: str, path: Path, md5: str, name: str) -> None:
     except OSError as error:
         raise DownloadError(
             f"{name}: cannot write to {path.parent} ({error.strerror}). Set the environment "
-            f"variable CNNLIB_DATA to a folder that can be written, or work offline with "
-            f'load("digits").'
+            f"variable CNNLIB_DATA to a folder that can be written. Without any file: {offline}."
         ) from error
+    os.close(handle)
     temporary = Path(temporary_name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            _copy(address, file, name)
-        got = md5_of(temporary)
-        if got != md5:
-            raise _MirrorFailed(f"{address}: wrong checksum ({got}, expected {md5})")
-        temporary.chmod(0o644)  # mkstemp lets only the owner read, a shared folder wants more
-        os.replace(temporary, path)
+        yield temporary
     finally:
         # Also when the user interrupts: only a file that passed its check has been renamed away.
         temporary.unlink(missing_ok=True)
@@ -144,6 +171,7 @@ def _write(file: BinaryIO, chunk: bytes) -> None:
     """Write to the disk; a full disk is not the mirror's fault, so it is reported as itself."""
     try:
         file.write(chunk)
+        file.flush()
     except OSError as error:
         raise DownloadError(
             f"cannot write the download: {error.strerror}. Free some space, or set the environment "
@@ -161,15 +189,17 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _advice(name: str, path: Path, failures: Sequence[str], damaged: bool) -> str:
+def _advice(
+    name: str, path: Path, failures: Sequence[str], damage: str | None, offline: str
+) -> str:
     """The message of a download that failed everywhere: what happened and the ways out."""
     lines = [f"{name}: {path.name} could not be downloaded. What was tried:"]
     lines += [f"  {failure}" for failure in failures] or ["  no mirror is known"]
-    if damaged:
-        lines.append(f"The copy at {path} has a wrong checksum and was not used.")
+    if damage is not None:
+        lines.append(damage)
     lines += [
         "Ways out:",
-        '  without a network: load("digits") has the same interface and is always there;',
+        f"  without a network: {offline};",
         f"  with another source: set CNNLIB_MIRROR to an address that has {name}/{path.name};",
         f"  with the file in hand: put it at {path}, or set CNNLIB_DATA to your data folder.",
     ]

@@ -3,22 +3,16 @@
 `weights="imagenet"` takes the file that torchvision publishes for the architecture (the first
 ImageNet-1K weights, trained with a recipe close to the papers') and loads it into our network.
 
-Files are kept in the folder `weights` of the data folder (`CNNLIB_DATA`, or `~/.cache/cnnlib`
-without it). If `CNNLIB_MIRROR` is set, they come from the folder `weights` below that address
-instead of torchvision's server. A file is taken only if its SHA-256 begins with the digits in its
-published name.
+Files are kept in the folder `weights` of the data folder and come from torchvision's server, or
+from the folder `weights` below the address in `CNNLIB_MIRROR`; see `cnnlib.data.download`. A file
+is taken only if its SHA-256 begins with the digits in its published name.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import pickle
 import re
-import tempfile
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
@@ -30,9 +24,7 @@ from cnnlib.models._checks import check_choice
 WEIGHTS = (None, "imagenet")
 NUM_CLASSES = 1000
 IN_CHANNELS = 3
-
-_CHUNK_BYTES = 1 << 20
-_TIMEOUT_SECONDS = 30
+FOLDER = "weights"  # of the data folder, and of a mirror
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -140,13 +132,13 @@ def check_weights(
         return
     if num_classes != NUM_CLASSES or in_channels != IN_CHANNELS:
         raise ValueError(
-            f"weights='imagenet' needs num_classes={NUM_CLASSES} and in_channels={IN_CHANNELS}, "
-            f"got {num_classes} and {in_channels}; load the weights first, then replace the last "
+            f"weights='imagenet' needs num_classes={NUM_CLASSES} and in_channels={IN_CHANNELS}; "
+            f"got {num_classes} and {in_channels}: load the weights first, then replace the last "
             "layer"
         )
     if variant != published_variant:
         raise ValueError(
-            f"weights='imagenet' exists for variant={published_variant!r} only, got {variant!r}"
+            f"weights='imagenet' exists for variant={published_variant!r} only; got {variant!r}"
         )
 
 
@@ -189,83 +181,19 @@ def fetch(file: PublishedFile) -> Path:
         WeightsError: No server gave the file, or the folder cannot be written.
     """
     # Imported late: cnnlib.data brings scikit-learn along, which a network alone does not need.
-    from cnnlib.data.download import data_folder, mirrors
+    from cnnlib.data import download
 
-    path = data_folder() / "weights" / file.name
-    damage = None
-    if path.exists():
-        digest = _sha256(path)
-        if digest.startswith(file.sha256_prefix):
-            return path
-        damage = (
-            f"The copy at {path} ({path.stat().st_size} bytes) is damaged or cut short: its "
-            f"SHA-256 begins with {digest[:8]}, not with {file.sha256_prefix}. It was not used."
+    try:
+        return download.fetch(
+            download.data_folder() / FOLDER / file.name,
+            file.sha256_prefix,
+            FOLDER,
+            download.mirrors(FOLDER, [file.url.removesuffix(file.name)]),
+            algorithm="sha256",
+            offline="weights=None builds the network with fresh weights",
         )
-    failures = []
-    for base in mirrors("weights", [file.url.removesuffix(file.name)]):
-        try:
-            _download(base + file.name, path, file.sha256_prefix)
-        # What urllib raises for a dead, refusing or broken server is one of the first three: a
-        # malformed address is a ValueError, the rest are OSErrors and HTTPExceptions.
-        except (OSError, HTTPException, ValueError, _DownloadFailed) as error:
-            failures.append(f"  {base + file.name}: {error}")
-        else:
-            return path
-    advice = [f"{file.name} could not be downloaded. What was tried:", *failures]
-    advice += [damage] if damage else []
-    advice += [
-        "Ways out:",
-        "  without published weights: weights=None;",
-        f"  with another source: set CNNLIB_MIRROR to an address that has weights/{file.name};",
-        f"  with the file in hand: put it at {path}, or set CNNLIB_DATA to your data folder.",
-    ]
-    raise WeightsError("\n".join(advice))
-
-
-class _DownloadFailed(Exception):
-    """This server did not give the right file; the next one may."""
-
-
-def _download(address: str, path: Path, sha256_prefix: str) -> None:
-    """Download to a temporary name, check, rename: nothing half-written is ever at `path`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise WeightsError(
-            f"cannot write to {path.parent} ({error.strerror}); set the environment variable "
-            "CNNLIB_DATA to a folder that can be written"
-        ) from error
-    try:
-        size = 0
-        with (
-            os.fdopen(descriptor, "wb") as file,
-            urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as answer,
-        ):
-            promised = answer.headers.get("Content-Length")
-            while chunk := answer.read(_CHUNK_BYTES):
-                file.write(chunk)
-                size += len(chunk)
-        if promised is not None and size != int(promised):
-            raise _DownloadFailed(f"broke off after {size:,} of {int(promised):,} bytes")
-        digest = _sha256(Path(temporary))
-        if not digest.startswith(sha256_prefix):
-            raise _DownloadFailed(
-                f"wrong checksum: the SHA-256 begins with {digest[:8]}, not with {sha256_prefix}"
-            )
-        os.chmod(temporary, 0o644)  # mkstemp lets only the owner read; a shared folder wants more
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    except download.DownloadError as error:
+        raise WeightsError(str(error)) from error
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""AlexNet: the network that won ILSVRC 2012 and made the field turn to deep learning.
+"""AlexNet: won ILSVRC 2012 and made the field turn to deep learning (2012).
 
 Idea: what LeNet does for digits, at ImageNet's size. Five convolutions and three fully connected
 layers, made trainable by ReLU (no saturation), dropout and heavy augmentation (60 million

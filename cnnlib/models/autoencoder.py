@@ -1,4 +1,4 @@
-"""Autoencoders: learn a code for images by reconstructing them, without labels.
+"""Autoencoders: learn a code for images by reconstructing them, without labels (2006 to 2011).
 
 Idea: an encoder f maps the image x to a small code h = f(x), a decoder g maps it back, and the loss
 is the difference between g(h) and x. Because h is too small to hold every pixel, it must hold what
@@ -97,7 +97,7 @@ class DenseAutoencoder(nn.Module):
         """Reconstruct images."""
         if x.shape[1:] != self.image_shape:
             raise ValueError(
-                f"this autoencoder was built for images of shape {self.image_shape}, got "
+                f"this autoencoder was built for images of shape {self.image_shape}; got "
                 f"{tuple(x.shape[1:])}; set in_channels and image_size"
             )
         h = self.encoder(x)  # (N, 1, 28, 28) -> (N, 30)
@@ -121,7 +121,7 @@ class ConvAutoencoder(nn.Module):
     def __init__(self, in_channels: int = 1, *, channels: Sequence[int] = (16, 32, 8)) -> None:
         check_positive("in_channels", in_channels)
         if not channels:
-            raise ValueError("channels must have at least one entry, got none")
+            raise ValueError("channels must have at least one entry; got none")
         for c in channels:
             check_positive("every entry of channels", c)
         super().__init__()

@@ -1,4 +1,4 @@
-"""The small residual networks for CIFAR-10, and the plain ones that they are compared with.
+"""Small residual networks for CIFAR-10 and the plain ones they are compared with (2016).
 
 Section 4.2 of the ResNet paper: the point is depth, so everything else is simple. A 3×3
 convolution, then three stages of n blocks with two 3×3 convolutions each, global average pooling, a
@@ -13,7 +13,8 @@ and its residual twin differ in nothing but the addition.
 Parameters (table 6): 0.27 M with 20 layers, 0.46 M with 32, 0.66 M with 44, 0.85 M with 56, 1.7 M
 with 110, 19.4 M with 1202.
 
-Reference: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", arXiv:1512.03385.
+Reference: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016,
+arXiv:1512.03385.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DenseNet: every layer sees the outputs of all layers before it.
+"""DenseNet: every layer sees the outputs of all layers before it (2017).
 
 Idea: instead of adding a layer's output to its input, concatenate it,
 x_l = H_l([x_0, x_1, ..., x_(l-1)]). A block of L layers then has L(L+1)/2 connections. Nothing has
@@ -21,7 +21,7 @@ Before them 7×7/2 convolution with 2k filters and max pool 3×3/2, after them g
 and a linear layer. Initialisation is He's.
 
 Reference: Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks",
-arXiv:1608.06993.
+CVPR 2017, arXiv:1608.06993.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Transition(nn.Sequential):
 class DenseNet(nn.Module):
     """DenseNet-BC for ImageNet-sized images.
 
-    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 is meant, at least 29×29 runs.
+    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 in the paper, at least 29×29.
 
     Args:
         blocks: Layers in each dense block.

@@ -1,4 +1,4 @@
-"""GoogLeNet: several filter sizes side by side in every layer, with a ninth of AlexNet's weights.
+"""GoogLeNet: several filter sizes side by side, with a ninth of AlexNet's weights (2015).
 
 Idea: which filter size is right differs from object to object, so an Inception module applies 1×1,
 3×3, 5×5 convolutions and a max pooling side by side and concatenates the maps. Naively that is
@@ -19,7 +19,7 @@ and LRN, and 3×3 filters where the paper has 5×5; so do the published weights.
 Deviations: the paper names neither an initialisation nor the constants of LRN. We use Glorot and
 Bengio's initialisation and the constants of BVLC's published reproduction.
 
-Reference: Szegedy et al., "Going deeper with convolutions", arXiv:1409.4842.
+Reference: Szegedy et al., "Going deeper with convolutions", CVPR 2015, arXiv:1409.4842.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from cnnlib.blocks import ConvNormActivation, ImageNetToInceptionInput, xavier_initialization
+from cnnlib.blocks import (
+    Branches,
+    ConvNormActivation,
+    ImageNetToInceptionInput,
+    xavier_initialization,
+)
 from cnnlib.models._checks import check_choice, check_network, check_probability
 from cnnlib.models._weights import check_weights, load_weights
 
@@ -73,26 +77,22 @@ def _conv_layer(variant: str) -> partial[ConvNormActivation]:
     return partial(ConvNormActivation, norm=None)
 
 
-class NaiveInception(nn.Module):
+class NaiveInception(Branches):
     """The Inception module before the reductions (figure 2a of the paper).
 
     Shape: (N, in_channels, H, W) to (N, conv1x1 + conv3x3 + conv5x5 + in_channels, H, W).
     """
 
     def __init__(self, in_channels: int, conv1x1: int, conv3x3: int, conv5x5: int) -> None:
-        super().__init__()
-        self.branch1 = ConvNormActivation(in_channels, conv1x1, 1, norm=None)
-        self.branch2 = ConvNormActivation(in_channels, conv3x3, 3, norm=None)
-        self.branch3 = ConvNormActivation(in_channels, conv5x5, 5, norm=None)
-        self.branch4 = nn.MaxPool2d(3, stride=1, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the four branches to the same input and concatenate their maps."""
-        branches = [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)]
-        return torch.cat(branches, dim=1)
+        super().__init__(
+            ConvNormActivation(in_channels, conv1x1, 1, norm=None),
+            ConvNormActivation(in_channels, conv3x3, 3, norm=None),
+            ConvNormActivation(in_channels, conv5x5, 5, norm=None),
+            nn.MaxPool2d(3, stride=1, padding=1),
+        )
 
 
-class Inception(nn.Module):
+class Inception(Branches):
     """The Inception module with dimension reductions (figure 2b of the paper).
 
     Shape: (N, in_channels, H, W) to (N, filters.out_channels, H, W).
@@ -105,25 +105,15 @@ class Inception(nn.Module):
 
     def __init__(self, in_channels: int, filters: Filters, variant: str = "original") -> None:
         check_choice("variant", variant, VARIANTS)
-        super().__init__()
         conv = _conv_layer(variant)
         f = filters
         side = 5 if variant == "original" else 3
-        self.branch1 = conv(in_channels, f.conv1x1, 1)
-        self.branch2 = nn.Sequential(
-            conv(in_channels, f.reduce3x3, 1), conv(f.reduce3x3, f.conv3x3, 3)
+        super().__init__(
+            conv(in_channels, f.conv1x1, 1),
+            nn.Sequential(conv(in_channels, f.reduce3x3, 1), conv(f.reduce3x3, f.conv3x3, 3)),
+            nn.Sequential(conv(in_channels, f.reduce5x5, 1), conv(f.reduce5x5, f.conv5x5, side)),
+            nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, f.pool_proj, 1)),
         )
-        self.branch3 = nn.Sequential(
-            conv(in_channels, f.reduce5x5, 1), conv(f.reduce5x5, f.conv5x5, side)
-        )
-        self.branch4 = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1), conv(in_channels, f.pool_proj, 1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the four branches to the same input and concatenate their maps."""
-        branches = [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)]
-        return torch.cat(branches, dim=1)
 
 
 class AuxiliaryHead(nn.Module):
@@ -162,9 +152,9 @@ class GoogLeNetOutputs(NamedTuple):
 class GoogLeNet(nn.Module):
     """GoogLeNet.
 
-    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 is meant. With auxiliary heads and in
-    training mode the result is a `GoogLeNetOutputs` of three such tensors, and the original variant
-    then needs at least 79×79, so that 4a and 4d make maps of 5×5.
+    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 in the paper. With auxiliary heads
+    and in training mode the result is a `GoogLeNetOutputs` of three such tensors, and the original
+    variant then needs at least 79×79, so that 4a and 4d make maps of 5×5.
 
     Args:
         num_classes: Number of outputs.
@@ -196,7 +186,7 @@ class GoogLeNet(nn.Module):
         check_choice("aux_heads", aux_heads, (False, True))
         check_probability("aux_dropout", aux_dropout)
         if transform_input and in_channels != 3:
-            raise ValueError(f"transform_input=True needs in_channels=3, got {in_channels}")
+            raise ValueError(f"transform_input=True needs in_channels=3; got {in_channels}")
         super().__init__()
         conv = _conv_layer(variant)
 

@@ -1,4 +1,4 @@
-"""Inception-v3: the same modules, computed with smaller and with one-dimensional filters.
+"""Inception-v3: GoogLeNet's modules with smaller and one-dimensional filters (2016).
 
 Idea: four design principles (no early bottleneck; higher-dimensional representations are easier to
 separate locally; channels may be reduced before spatial filters; balance depth and width) and what
@@ -29,7 +29,7 @@ modules). This is the released one, as in torchvision, with its initialisation: 
 parameters with the auxiliary head, 23,834,568 without.
 
 Reference: Szegedy et al., "Rethinking the Inception architecture for computer vision",
-arXiv:1512.00567.
+CVPR 2016, arXiv:1512.00567.
 """
 
 from __future__ import annotations
@@ -37,26 +37,13 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from cnnlib.blocks import ConvNormActivation, ImageNetToInceptionInput
+from cnnlib.blocks import Branches, ConvNormActivation, ImageNetToInceptionInput
 from cnnlib.models._checks import check_choice, check_network
 from cnnlib.models._weights import check_weights, load_weights
 
 Conv = partial(ConvNormActivation, norm=partial(nn.BatchNorm2d, eps=1e-3))
-
-
-class Branches(nn.Module):
-    """Applies every branch to the same input and concatenates the maps."""
-
-    def __init__(self, *branches: nn.Module) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, sum of the branches' channels, H', W')."""
-        return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
 def _pool_branch(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -173,7 +160,7 @@ class InceptionOutputs(NamedTuple):
 class InceptionV3(nn.Module):
     """Inception-v3.
 
-    Shape: (N, in_channels, H, W) to (N, num_classes); 299×299 is meant, at least 75×75 runs. With
+    Shape: (N, in_channels, H, W) to (N, num_classes); 299×299 in the paper, at least 75×75. With
     the auxiliary head and in training mode the result is an `InceptionOutputs` of two such tensors.
     Images must then have at least 299×299 pixels; with a batch of one 347×347, because the head's
     last map is 1×1 at 299 and batch normalisation needs more than one value.
@@ -202,7 +189,7 @@ class InceptionV3(nn.Module):
         check_network(num_classes, in_channels, dropout)
         check_choice("aux_heads", aux_heads, (False, True))
         if transform_input and in_channels != 3:
-            raise ValueError(f"transform_input=True needs in_channels=3, got {in_channels}")
+            raise ValueError(f"transform_input=True needs in_channels=3; got {in_channels}")
         super().__init__()
         self.transform_input = ImageNetToInceptionInput() if transform_input else nn.Identity()
         self.stem = nn.Sequential(

@@ -1,4 +1,4 @@
-"""LeNet-5 (1998): convolutions and subsampling in turn, then fully connected layers.
+"""LeNet-5: convolutions and subsampling in turn, then fully connected layers (1998).
 
 Idea: a digit is made of strokes, a stroke looks the same wherever it is, and its exact place does
 not matter. So features are found by small filters with shared weights (C layers), their maps are
@@ -16,16 +16,17 @@ made coarser (S layers), and only then are they combined over the whole picture.
     total                                                                     60,000
 
 `variant="modern"` is the network that is called LeNet-5 today: ReLU, max pooling, C3 connected to
-all six maps, a linear output layer; 61,706 parameters.
+all six maps, a linear output layer, PyTorch's initialisation; 61,706 parameters.
 
 Where `variant="1998"` deviates from the paper: the codes of the classes have the paper's form (a
 stylised 7×12 bitmap of each digit, values ±1, never trained) but are drawn anew; the subsampling
 coefficients start at 1/4, plain averaging, instead of at random; the input is 0 for paper and 1 for
 ink instead of -0.1 and 1.175; and training is by any optimiser instead of the stochastic diagonal
-Levenberg-Marquardt method. The loss of the paper is `equation_9`; cross-entropy works as well.
+Levenberg-Marquardt method. The loss of the paper is `cnnlib.losses.equation_9`; cross-entropy works
+as well.
 
-Reference: LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document
-Recognition, Proceedings of the IEEE 86(11), 1998, section II-B and appendix A.
+Reference: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document
+recognition", Proceedings of the IEEE 86(11), 1998, section II-B and appendix A.
 """
 
 from __future__ import annotations
@@ -36,46 +37,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlib.models._checks import check_choice, check_positive
+from cnnlib.losses import equation_9 as equation_9  # the loss of the paper
+from cnnlib.models._checks import check_choice, check_network
+from cnnlib.models._digit_codes import digit_codes
 
 INPUT_SIZE = 32
 
-# Table I of the paper: the maps of S2 that each of the 16 maps of C3 is connected to. Six maps see
-# three neighbours, six see four neighbours, three see four with gaps, and the last sees all.
-C3_TABLE = (
-    (0, 1, 2),
-    (1, 2, 3),
-    (2, 3, 4),
-    (3, 4, 5),
-    (0, 4, 5),
-    (0, 1, 5),
-    (0, 1, 2, 3),
-    (1, 2, 3, 4),
-    (2, 3, 4, 5),
-    (0, 3, 4, 5),
-    (0, 1, 4, 5),
-    (0, 1, 2, 5),
-    (0, 1, 3, 4),
-    (1, 2, 4, 5),
-    (0, 2, 3, 5),
-    (0, 1, 2, 3, 4, 5),
-)
-
-# Stylised digits, 12 rows of 7 pixels: the target codes of F6, as in figure 3 of the paper.
-DIGIT_BITMAPS = """
-..###.. ...#... .#####. .#####. ....##. ####### ..####. ####### .#####. .#####.
-.##.##. ..##... ##...## ##...## ...###. ##..... .##.... .....## ##...## ##...##
-##...## ####... .....## .....## ..####. ##..... ##..... .....## ##...## ##...##
-##...## ..##... .....## .....## .##.##. ##..... ##..... ....##. ##...## ##...##
-##...## ..##... ....##. ..####. ##..##. ######. ######. ....##. .#####. .######
-##...## ..##... ...##.. ..####. ##..##. .....## ##...## ...##.. .#####. .....##
-##...## ..##... ..##... .....## ####### .....## ##...## ...##.. ##...## .....##
-##...## ..##... .##.... .....## ....##. .....## ##...## ..##... ##...## .....##
-.##.##. ..##... ##..... ##...## ....##. ##...## ##...## ..##... ##...## ....##.
-..###.. ####### ####### .#####. ....##. .#####. .#####. ..##... .#####. .####..
-....... ....... ....... ....... ....... ....... ....... ....... ....... .......
-....... ....... ....... ....... ....... ....... ....... ....... ....... .......
+# Table I of the paper: a row for each of the six maps of S2, a column for each of the 16 maps of
+# C3, X where they are connected. Six maps see three neighbours, six see four neighbours, three see
+# four with gaps, and the last sees all.
+TABLE_1 = """
+X...XXX..XXXX.XX
+XX...XXX..XXXX.X
+XXX...XXX..X.XXX
+.XXX..XXXX..X.XX
+..XXX..XXXX.XX.X
+...XXX..XXXX.XXX
 """
+# The same as data: for each map of C3 the maps of S2 that it sees, (0, 1, 2) for the first.
+C3_TABLE = tuple(
+    tuple(source for source, mark in enumerate(column) if mark == "X")
+    for column in zip(*TABLE_1.split(), strict=True)
+)
 
 
 class ScaledTanh(nn.Module):
@@ -170,34 +153,6 @@ class RadialBasisOutput(nn.Module):
         return -(x.unsqueeze(1) - self.codes).square().sum(2)
 
 
-def equation_9(scores: Tensor, labels: Tensor, j: float = 10.0) -> Tensor:
-    """The loss of the paper: mean of y_correct + log(exp(-j) + Σ_i exp(-y_i)), with y = -scores.
-
-    Without exp(-j) this is cross-entropy, which looks at differences between classes only: it is
-    content when all ten drawings are equally bad but the right one is the least bad. The constant
-    acts as an eleventh answer, "none of these", at the fixed distance j. To beat it, F6 must come
-    nearer than j to the right code; and codes farther away than j are not pushed any farther.
-
-    Args:
-        scores: Output of `lenet5()`, shape (N, classes).
-        labels: Right classes, int64 of shape (N,).
-        j: The squared distance at which "none of these" lies; the paper only says that it is
-            positive. Two codes that differ in k pixels are 4k apart.
-
-    Returns:
-        The mean over the batch, a scalar.
-    """
-    none_of_these = scores.new_full((len(scores), 1), -j)
-    return F.cross_entropy(torch.cat([scores, none_of_these], dim=1), labels)
-
-
-def digit_codes() -> Tensor:
-    """The codes of the ten digits, +1 for ink and -1 for paper: shape (10, 12 * 7)."""
-    rows = [line.split() for line in DIGIT_BITMAPS.strip().splitlines()]
-    digits = ["".join(pieces) for pieces in zip(*rows, strict=True)]
-    return torch.tensor([[1.0 if pixel == "#" else -1.0 for pixel in digit] for digit in digits])
-
-
 def class_codes(num_classes: int) -> Tensor:
     """Codes for any number of classes: the digits for 10, otherwise fixed random signs.
 
@@ -210,9 +165,20 @@ def class_codes(num_classes: int) -> Tensor:
 
 
 class LeNet5(nn.Module):
-    """The network of 1998. Parameters: 60,000 for one input channel."""
+    """The network of 1998. Parameters: 60,000 for one input channel.
+
+    Shape: (N, in_channels, 32, 32), values in 0..1, to scores (N, num_classes).
+
+    Args:
+        num_classes: Number of outputs.
+        in_channels: Channels of the image.
+
+    Raises:
+        ValueError: An argument is not a whole number of at least 1.
+    """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
+        check_network(num_classes, in_channels)
         super().__init__()
         self.c1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.s2 = Subsampling(6)
@@ -222,9 +188,9 @@ class LeNet5(nn.Module):
         self.f6 = nn.Linear(120, 84)
         self.output = RadialBasisOutput(class_codes(num_classes))
         self.squash = ScaledTanh()
-        self.reset_parameters()
+        self._initialize()
 
-    def reset_parameters(self) -> None:
+    def _initialize(self) -> None:
         """Draw each weight uniformly from ±2.4 / F_i, F_i being the fan-in of its unit."""
         for layer in (self.c1, self.c5, self.f6):
             fan_in = layer.weight[0].numel()
@@ -237,23 +203,23 @@ class LeNet5(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """The 84 values of F6, a 7×12 picture of the class: (N, C, 32, 32) -> (N, 84)."""
         _check_input(x)
-        x = self.squash(self.c1(x))  # (N, 6, 28, 28)
-        x = self.squash(self.s2(x))  # (N, 6, 14, 14)
-        x = self.squash(self.c3(x))  # (N, 16, 10, 10)
-        x = self.squash(self.s4(x))  # (N, 16, 5, 5)
-        x = self.squash(self.c5(x))  # (N, 120, 1, 1)
-        x = x.flatten(1)  # (N, 120)
-        return self.squash(self.f6(x))  # (N, 84)
+        x = self.squash(self.c1(x))  # 1×32×32 -> 6×28×28
+        x = self.squash(self.s2(x))  # 6×14×14
+        x = self.squash(self.c3(x))  # 16×10×10
+        x = self.squash(self.s4(x))  # 16×5×5
+        x = self.squash(self.c5(x)).flatten(1)  # 120×1×1 -> 120
+        return self.squash(self.f6(x))  # 84
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images in 0..1 -> scores, the largest for the likeliest class: (N, num_classes)."""
-        return self.output(self.features(x))
+        """Classify images; returns one score per class, the largest for the likeliest."""
+        return self.output(self.features(x))  # 10
 
 
 class ModernLeNet5(nn.Module):
-    """LeNet-5 as it is built today. Parameters: 61,706 for one input channel, ten classes."""
+    """LeNet-5 as it is built today; shape and arguments are those of `LeNet5`."""
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
+        check_network(num_classes, in_channels)
         super().__init__()
         self.c1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.s2 = nn.MaxPool2d(2)
@@ -267,15 +233,14 @@ class ModernLeNet5(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """The 84 values of F6: (N, C, 32, 32) -> (N, 84)."""
         _check_input(x)
-        x = self.s2(self.relu(self.c1(x)))  # (N, 6, 14, 14)
-        x = self.s4(self.relu(self.c3(x)))  # (N, 16, 5, 5)
-        x = self.relu(self.c5(x))  # (N, 120, 1, 1)
-        x = x.flatten(1)  # (N, 120)
-        return self.relu(self.f6(x))  # (N, 84)
+        x = self.s2(self.relu(self.c1(x)))  # 1×32×32 -> 6×28×28 -> 6×14×14
+        x = self.s4(self.relu(self.c3(x)))  # 16×10×10 -> 16×5×5
+        x = self.relu(self.c5(x)).flatten(1)  # 120×1×1 -> 120
+        return self.relu(self.f6(x))  # 84
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images in 0..1 -> logits: (N, C, 32, 32) -> (N, num_classes)."""
-        return self.output(self.features(x))
+        """Classify images; returns one logit per class."""
+        return self.output(self.features(x))  # 10
 
 
 def _check_input(x: Tensor) -> None:
@@ -287,25 +252,22 @@ def _check_input(x: Tensor) -> None:
         )
 
 
+VARIANTS = {"1998": LeNet5, "modern": ModernLeNet5}
+
+
 def lenet5(
     num_classes: int = 10, in_channels: int = 1, *, variant: str = "1998"
 ) -> LeNet5 | ModernLeNet5:
-    """LeNet-5 for 32×32 images.
+    """Build LeNet-5 for 32×32 images.
 
     Args:
-        num_classes: Number of classes.
-        in_channels: Channels of the images: 1 grey, 3 colour.
+        num_classes: Number of outputs.
+        in_channels: Channels of the image: 1 grey, 3 colour.
         variant: "1998" for the network of the paper (60,000 parameters), "modern" for the version
             with ReLU, max pooling and full connections (61,706).
 
-    Returns:
-        A network that maps (N, in_channels, 32, 32) to scores of shape (N, num_classes).
-
     Raises:
-        ValueError: An argument is not one of the choices above.
+        ValueError: An argument is not one of the allowed values.
     """
-    check_positive("num_classes", num_classes)
-    check_positive("in_channels", in_channels)
-    check_choice("variant", variant, ("1998", "modern"))
-    network = LeNet5 if variant == "1998" else ModernLeNet5
-    return network(num_classes, in_channels)
+    check_choice("variant", variant, VARIANTS)
+    return VARIANTS[variant](num_classes, in_channels)

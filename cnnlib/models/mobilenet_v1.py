@@ -42,7 +42,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from cnnlib.blocks import ConvNormActivation, he_initialization, scaled_channels
+from cnnlib.blocks import (
+    ConvNormActivation,
+    gaussian_initialization,
+    he_initialization,
+    scaled_channels,
+)
 from cnnlib.models._checks import check_choice, check_network
 
 # (filters, stride) of each separable convolution, table 1 from top to bottom.
@@ -71,7 +76,7 @@ def resolution(resolution_multiplier: float, base: int = 224) -> int:
     """
     if not 0 < resolution_multiplier <= 1:
         raise ValueError(
-            f"resolution_multiplier must be greater than 0 and at most 1, "
+            f"resolution_multiplier must be greater than 0 and at most 1; "
             f"got {resolution_multiplier!r}"
         )
     return round(resolution_multiplier * base)
@@ -95,7 +100,7 @@ class MobileNetV1(nn.Module):
         in_channels: Channels of the image.
         variant: "separable", "shallow" or "full" (full 3×3 convolutions for comparison).
         width_multiplier: α; the paper has 1, 0.75, 0.5 and 0.25.
-        dropout: Share of the features set to 0 in training, before the last layer. The paper gives
+        dropout: Share of the inputs of the last layer set to 0 in training. The paper gives
             none; the released code has 0.001.
 
     Raises:
@@ -124,17 +129,16 @@ class MobileNetV1(nn.Module):
                 layers.append(separable(channels, out_channels, stride))
             channels = out_channels
         self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
         he_initialization(self)
-        nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
+        gaussian_initialization(self.fc, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images; returns one logit per class."""
         x = self.features(x)  # 3×224×224 -> 1024×7×7
-        x = self.pool(x).flatten(1)  # 1024
+        x = self.global_pool(x).flatten(1)  # 1024
         return self.fc(self.dropout(x))  # 1000
 
 

@@ -35,7 +35,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from cnnlib.blocks import ConvNormActivation, he_initialization, scaled_channels
+from cnnlib.blocks import (
+    ConvNormActivation,
+    gaussian_initialization,
+    he_initialization,
+    scaled_channels,
+)
 from cnnlib.models._checks import check_network
 from cnnlib.models._weights import check_weights, load_weights
 
@@ -91,7 +96,7 @@ class MobileNetV2(nn.Module):
         in_channels: Channels of the image.
         width_multiplier: Scales all channels; the paper has 0.35 to 1.4. Below 1 the last 1×1
             convolution keeps its 1280 filters (section 6.1).
-        dropout: Share of the features set to 0 in training, before the last layer.
+        dropout: Share of the inputs of the last layer set to 0 in training.
 
     Raises:
         ValueError: An argument is not one of the allowed values.
@@ -120,17 +125,16 @@ class MobileNetV2(nn.Module):
                 channels = out_channels
         layers.append(ConvNormActivation(channels, last_channels, 1, activation=nn.ReLU6))
         self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(last_channels, num_classes)
         he_initialization(self)
-        nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
+        gaussian_initialization(self.fc, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images; returns one logit per class."""
         x = self.features(x)  # 3×224×224 -> 1280×7×7
-        x = self.pool(x).flatten(1)  # 1280
+        x = self.global_pool(x).flatten(1)  # 1280
         return self.fc(self.dropout(x))  # 1000
 
 
@@ -138,7 +142,7 @@ def check_published_width(weights: str | None, width_multiplier: float) -> None:
     """Raise a ValueError if weights are asked for a width for which none are published."""
     if weights is not None and width_multiplier != 1.0:
         raise ValueError(
-            f"weights={weights!r} exists for width_multiplier=1.0 only, got {width_multiplier!r}"
+            f"weights={weights!r} exists for width_multiplier=1.0 only; got {width_multiplier!r}"
         )
 
 

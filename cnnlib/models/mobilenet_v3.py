@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from cnnlib.blocks import (
     ConvNormActivation,
     SqueezeExcitation,
+    gaussian_initialization,
     he_initialization,
     scaled_channels,
 )
@@ -133,7 +134,7 @@ class MobileNetV3(nn.Module):
         variant: "redesigned_tail" (the published network) or "original_tail" (only large: the tail
             it had before section 5.1).
         width_multiplier: Scales all channels.
-        dropout: Share of the features set to 0 in training, before the last layer.
+        dropout: Share of the inputs of the last layer set to 0 in training.
 
     Raises:
         ValueError: An argument is not one of the allowed values.
@@ -165,7 +166,7 @@ class MobileNetV3(nn.Module):
         self.blocks = nn.Sequential(*blocks)
 
         wide = 6 * channels  # 960, 576
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         if variant == "redesigned_tail":
             # Figure 5, bottom: pool the 960 channels first; no normalisation behind the pooling.
             self.last_conv = conv_bn(channels, wide, 1, activation=nn.Hardswish)
@@ -180,21 +181,16 @@ class MobileNetV3(nn.Module):
             self.fc1 = nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.fc2 = nn.Linear(features, num_classes)
-        self._initialize()
-
-    def _initialize(self) -> None:
         he_initialization(self)
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=0.01)
-                nn.init.zeros_(layer.bias)
+        for layer in (self.fc1, self.fc2):
+            gaussian_initialization(layer, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images; returns one logit per class."""
         x = self.conv1(x)  # 3×224×224 -> 16×112×112
         x = self.blocks(x)  # 160×7×7 (small: 96×7×7)
         x = self.last_conv(x)  # 960×7×7 (small: 576×7×7; original_tail: 1280×7×7)
-        x = self.pool(x).flatten(1)
+        x = self.global_pool(x).flatten(1)
         x = self.fc1(x)  # 1280 (small: 1024)
         return self.fc2(self.dropout(x))  # 1000
 

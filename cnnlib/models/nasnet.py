@@ -41,7 +41,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlib.blocks import SeparableConv2d
+from cnnlib.blocks import SeparableConv2d, he_initialization
 from cnnlib.models._checks import check_network, check_positive
 
 
@@ -215,7 +215,7 @@ class NASNet(nn.Module):
         repeats: N, normal cells per stage.
         penultimate_channels: Channels of the last map, 24 F; a multiple of 96.
         stem_channels: Filters of the first convolution.
-        dropout: Share of the features set to 0 in training, before the last layer.
+        dropout: Share of the inputs of the last layer set to 0 in training.
 
     Raises:
         ValueError: An argument is not one of the allowed values.
@@ -237,7 +237,7 @@ class NASNet(nn.Module):
         check_positive("stem_channels", stem_channels)
         if penultimate_channels % 96:
             raise ValueError(
-                f"penultimate_channels must be a multiple of 96, got {penultimate_channels}"
+                f"penultimate_channels must be a multiple of 96; got {penultimate_channels}"
             )
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, stem_channels, 3, stride=2, bias=False)
@@ -256,12 +256,10 @@ class NASNet(nn.Module):
             p_larger = genotype is REDUCTION_CELL
         self.cells = nn.ModuleList(cells)
         self.relu = nn.ReLU()
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(h_channels, num_classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+        he_initialization(self, mode="fan_in")
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images; returns one logit per class."""
@@ -269,7 +267,7 @@ class NASNet(nn.Module):
         for cell in self.cells:
             # 88×28×28 after the stem, then 264×28×28, 528×14×14 and 1056×7×7
             h, p = cell(h, p), h
-        h = self.pool(self.relu(h)).flatten(1)  # 1056
+        h = self.global_pool(self.relu(h)).flatten(1)  # 1056
         return self.fc(self.dropout(h))  # 1000
 
 

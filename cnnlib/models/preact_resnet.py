@@ -1,4 +1,4 @@
-"""Pre-activation ResNet: normalise and activate before the convolution, keep the shortcut clean.
+"""Pre-activation ResNet: normalise and activate first, keep the shortcut clean (2016).
 
 Idea: in the first ResNet a ReLU follows the addition, so the signal on the shortcut path is changed
 after every block. Move normalisation and ReLU in front of the convolutions (BN-ReLU-conv) and
@@ -9,7 +9,8 @@ The depths and widths are those of ResNet. Two ends need care (appendix of the p
 unit takes the activation right after the stem, so it has none of its own, and a last one follows
 the last addition.
 
-Reference: He, Zhang, Ren, Sun, "Identity mappings in deep residual networks", arXiv:1603.05027.
+Reference: He, Zhang, Ren, Sun, "Identity mappings in deep residual networks", ECCV 2016,
+arXiv:1603.05027.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ DEPTHS: dict[int, tuple[type[PreActUnit], tuple[int, int, int, int]]] = {
 class PreActResNet(nn.Module):
     """Pre-activation ResNet for ImageNet-sized images.
 
-    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 is meant.
+    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 in the paper, any size works.
 
     Args:
         depth: 18, 34, 50, 101, 152 or 200.

@@ -1,4 +1,4 @@
-"""ResNet: let layers learn a change of their input, and very deep networks become trainable.
+"""ResNet: layers that learn a change of their input make very deep networks trainable (2016).
 
 Idea: plain networks of 3×3 convolutions get worse when they get deeper, on the training set too, so
 over-fitting is not the reason. Yet a deeper net could copy the shallower one and let the added
@@ -28,7 +28,8 @@ release puts it in the first 1×1, which skips three quarters of the input; it i
 `variant="original"`. The default, `variant="torchvision"`, puts it in the 3×3 as all published
 PyTorch weights do. The number of parameters is the same.
 
-Reference: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", arXiv:1512.03385.
+Reference: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016,
+arXiv:1512.03385.
 """
 
 from __future__ import annotations
@@ -171,8 +172,7 @@ DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
 class ResNet(nn.Module):
     """ResNet for ImageNet-sized images.
 
-    Shape: (N, in_channels, H, W) to (N, num_classes); any size of at least 1×1 runs, 224×224 is
-    meant.
+    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 in the paper, any size works.
 
     Args:
         depth: 18, 34, 50, 101 or 152.

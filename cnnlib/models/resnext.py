@@ -1,4 +1,4 @@
-"""ResNeXt and wide residual networks: what to do with the bottleneck's 3×3 convolution.
+"""ResNeXt and wide residual networks: other 3×3 layers in the bottleneck (2016, 2017).
 
 ResNeXt's idea: besides depth and width there is a third dimension, cardinality. Replace a block's
 one transformation by many small ones of the same shape, computed side by side and added up. Added
@@ -16,7 +16,8 @@ Wide residual networks answer the opposite question: instead of a thousand layer
 ones, which a GPU computes faster. The "bottleneck" variant here doubles the 3×3 layer only.
 
 References: Xie et al., "Aggregated residual transformations for deep neural networks",
-arXiv:1611.05431; Zagoruyko, Komodakis, "Wide residual networks", arXiv:1605.07146 (section 3.4).
+CVPR 2017, arXiv:1611.05431. Zagoruyko, Komodakis, "Wide residual networks", BMVC 2016,
+arXiv:1605.07146.
 """
 
 from __future__ import annotations

@@ -36,7 +36,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cnnlib.blocks import ConvNormActivation, channel_shuffle, he_initialization, scaled_channels
+from cnnlib.blocks import (
+    ConvNormActivation,
+    channel_shuffle,
+    gaussian_initialization,
+    he_initialization,
+    scaled_channels,
+)
 from cnnlib.models._checks import check_choice, check_network
 
 # Output channels of stage 2 for each number of groups; stages 3 and 4 double them.
@@ -137,7 +143,7 @@ class ShuffleNetV1(nn.Module):
         super().__init__()
         channels = scaled_channels(24, width_multiplier, divisor=groups)
         self.conv1 = ConvNormActivation(in_channels, channels, 3, stride=2)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         stages: list[nn.Module] = []
         stage2 = scaled_channels(STAGE2_CHANNELS[groups], width_multiplier, divisor=4 * groups)
         for i, repeats in enumerate(REPEATS):
@@ -157,20 +163,19 @@ class ShuffleNetV1(nn.Module):
             stages.append(nn.Sequential(first, *others))
             channels = out_channels
         self.stage2, self.stage3, self.stage4 = stages
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
         he_initialization(self)
-        nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
+        gaussian_initialization(self.fc, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images; returns one logit per class."""
         x = self.conv1(x)  # 3×224×224 -> 24×112×112
-        x = self.maxpool(x)  # 24×56×56
+        x = self.pool(x)  # 24×56×56
         x = self.stage2(x)  # 240×28×28, with g = 3
         x = self.stage3(x)  # 480×14×14
         x = self.stage4(x)  # 960×7×7
-        x = self.pool(x).flatten(1)  # 960
+        x = self.global_pool(x).flatten(1)  # 960
         return self.fc(x)  # 1000
 
 

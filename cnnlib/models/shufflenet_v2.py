@@ -126,7 +126,7 @@ class ShuffleNetV2(nn.Module):
         *stage_channels, last_channels = CHANNELS[width_multiplier]
         channels = 24
         self.conv1 = ConvNormActivation(in_channels, channels, 3, stride=2)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         stages: list[nn.Module] = []
         for out_channels, repeats in zip(stage_channels, REPEATS, strict=True):
             first = ShuffleUnitV2(channels, out_channels, 2)
@@ -135,18 +135,18 @@ class ShuffleNetV2(nn.Module):
             channels = out_channels
         self.stage2, self.stage3, self.stage4 = stages
         self.conv5 = ConvNormActivation(channels, last_channels, 1)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(last_channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images; returns one logit per class."""
         x = self.conv1(x)  # 3×224×224 -> 24×112×112
-        x = self.maxpool(x)  # 24×56×56
+        x = self.pool(x)  # 24×56×56
         x = self.stage2(x)  # 116×28×28, with width 1
         x = self.stage3(x)  # 232×14×14
         x = self.stage4(x)  # 464×7×7
         x = self.conv5(x)  # 1024×7×7
-        x = self.pool(x).flatten(1)  # 1024
+        x = self.global_pool(x).flatten(1)  # 1024
         return self.fc(x)  # 1000
 
 

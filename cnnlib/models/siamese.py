@@ -46,7 +46,7 @@ class SiameseNetwork(nn.Module):
         z = self.encoder(x)
         if z.ndim != 2:
             raise ValueError(
-                f"the encoder must return embeddings of shape (N, D), got {tuple(z.shape)}; "
+                f"the encoder must return embeddings of shape (N, D); got {tuple(z.shape)}; "
                 "end it with pooling and nn.Flatten()"
             )
         return F.normalize(z, dim=1) if self.normalize else z
@@ -92,7 +92,7 @@ def contrastive_loss(z1: Tensor, z2: Tensor, same: Tensor, margin: float = 1.0) 
     _check_margin(margin)
     if z1.shape != z2.shape or same.shape != z1.shape[:1]:
         raise ValueError(
-            "z1 and z2 must both be (N, D) and same (N,), got "
+            "z1 and z2 must both be (N, D) and same (N,); got "
             f"{tuple(z1.shape)}, {tuple(z2.shape)} and {tuple(same.shape)}"
         )
     same = same.to(z1.dtype)
@@ -121,7 +121,7 @@ def triplet_loss(
     _check_margin(margin)
     if not anchor.shape == positive.shape == negative.shape:
         raise ValueError(
-            "anchor, positive and negative must have one shape (N, D), got "
+            "anchor, positive and negative must have one shape (N, D); got "
             f"{tuple(anchor.shape)}, {tuple(positive.shape)} and {tuple(negative.shape)}"
         )
     d_ap = euclidean_distance(anchor, positive)
@@ -151,7 +151,7 @@ def batch_hard_triplet_loss(z: Tensor, labels: Tensor, margin: float | None = 0.
         _check_margin(margin)
     if z.ndim != 2 or labels.shape != z.shape[:1]:
         raise ValueError(
-            f"z must be (N, D) and labels (N,), got {tuple(z.shape)} and {tuple(labels.shape)}"
+            f"z must be (N, D) and labels (N,); got {tuple(z.shape)} and {tuple(labels.shape)}"
         )
     d = euclidean_distance(z[:, None], z[None, :])  # (N, N)
     same = labels[:, None] == labels[None, :]
@@ -170,4 +170,4 @@ def batch_hard_triplet_loss(z: Tensor, labels: Tensor, margin: float | None = 0.
 
 def _check_margin(margin: float) -> None:
     if not margin > 0:
-        raise ValueError(f"margin must be greater than 0, got {margin}")
+        raise ValueError(f"margin must be greater than 0; got {margin}")

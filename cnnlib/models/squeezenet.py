@@ -1,4 +1,4 @@
-"""SqueezeNet: AlexNet's accuracy with a fiftieth of its parameters.
+"""SqueezeNet: AlexNet's accuracy with a fiftieth of its parameters (2016).
 
 Idea: three strategies. Replace 3×3 filters by 1×1, which have a ninth of the weights. Reduce, by
 1×1 "squeeze" layers, the number of channels that the remaining 3×3 filters see. Pool late, so that
@@ -104,7 +104,7 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """SqueezeNet.
 
-    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 is meant, at least 21×21 runs (17×17
+    Shape: (N, in_channels, H, W) to (N, num_classes); 224×224 in the paper, at least 21×21 (17×17
     for version 1.1).
 
     Args:

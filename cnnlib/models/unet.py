@@ -36,7 +36,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlib.blocks import ConvNormActivation
+from cnnlib.blocks import ConvNormActivation, he_initialization
 from cnnlib.models._checks import check_choice, check_network, check_positive
 
 VARIANTS = ("2015", "padded")
@@ -157,12 +157,9 @@ class UNet(nn.Module):
 
     def _initialize(self) -> None:
         """Section 3: standard deviation sqrt(2/N); every neuron of an up-convolution has N = C."""
+        he_initialization(self, mode="fan_in")
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-            elif isinstance(layer, nn.ConvTranspose2d):
+            if isinstance(layer, nn.ConvTranspose2d):
                 # 2×2 filters with stride 2 do not overlap: each output pixel has one input pixel.
                 nn.init.normal_(layer.weight, std=(2 / layer.in_channels) ** 0.5)
                 nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""VGG: depth from nothing but 3×3 convolutions.
+"""VGG: depth from nothing but 3×3 convolutions (2015).
 
 Idea: two stacked 3×3 convolutions see 5×5 pixels, three see 7×7, with fewer weights than one large
 filter and a non-linearity between them. So use 3×3 everywhere, halve the map by 2×2 max pooling,
@@ -15,7 +15,7 @@ the paper; their convolutions keep the bias, which the normalisation makes usele
 published ones have it.
 
 Reference: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image
-recognition", arXiv:1409.1556.
+recognition", ICLR 2015, arXiv:1409.1556.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Xception(nn.Module):
     Args:
         num_classes: Number of outputs.
         in_channels: Channels of the image.
-        dropout: Share of the features set to 0 in training, before the last layer.
+        dropout: Share of the inputs of the last layer set to 0 in training.
         middle_modules: Repetitions of the middle flow; the paper has 8.
 
     Raises:
@@ -133,7 +133,7 @@ class Xception(nn.Module):
         self.exit = XceptionModule(channels, EXIT_FLOW, downsample=True)
         self.conv3 = nn.Sequential(*separable(1024, 1536), nn.ReLU(inplace=True))
         self.conv4 = nn.Sequential(*separable(1536, 2048), nn.ReLU(inplace=True))
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes)
         xavier_initialization(self)
@@ -146,7 +146,7 @@ class Xception(nn.Module):
         x = self.middle(x)  # 728×19×19
         x = self.exit(x)  # 1024×10×10
         x = self.conv4(self.conv3(x))  # 2048×10×10
-        x = self.pool(x).flatten(1)  # 2048
+        x = self.global_pool(x).flatten(1)  # 2048
         return self.fc(self.dropout(x))  # 1000
 
 

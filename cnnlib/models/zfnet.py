@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet, improved by looking at what its layers had learned.
+"""ZFNet: AlexNet, improved by looking at what its layers had learned (2014).
 
 Idea: a deconvolutional network projects activations back to the image. What it showed of AlexNet's
 first layer (extreme frequencies, few in the middle; aliasing from stride 4) led to smaller filters
@@ -19,7 +19,8 @@ Variants: "original" (62,357,608 parameters) and "enlarged", with 512, 1024, 512
 Deviations: the paper names neither padding nor the constants of its normalisation across maps. The
 padding below is what gives the sizes of figure 3; the normalisation is AlexNet's.
 
-Reference: Zeiler, Fergus, "Visualizing and understanding convolutional networks", arXiv:1311.2901.
+Reference: Zeiler, Fergus, "Visualizing and understanding convolutional networks", ECCV 2014,
+arXiv:1311.2901.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_denoising_damages_only_in_training():
         (lambda: corrupt(torch.zeros(1), "blur"), "noise must be one of"),
         (
             lambda: dense_autoencoder(image_size=8)(torch.zeros(2, 1, 8, 9)),
-            r"shape \(1, 8, 8\), got \(1, 8, 9\)",
+            r"shape \(1, 8, 8\); got \(1, 8, 9\)",
         ),
     ],
 )

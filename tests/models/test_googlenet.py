@@ -83,9 +83,9 @@ def test_naive_module_concatenates_the_branches_in_order():
     module = NaiveInception(4, 2, 3, 5)
     x = images(2, 4, 9)
     y = module(x)
-    torch.testing.assert_close(y[:, :2], module.branch1.conv(x).relu())
-    torch.testing.assert_close(y[:, 2:5], module.branch2.conv(x).relu())
-    torch.testing.assert_close(y[:, 5:10], module.branch3.conv(x).relu())
+    torch.testing.assert_close(y[:, :2], module.branches[0].conv(x).relu())
+    torch.testing.assert_close(y[:, 2:5], module.branches[1].conv(x).relu())
+    torch.testing.assert_close(y[:, 5:10], module.branches[2].conv(x).relu())
     torch.testing.assert_close(y[:, 10:], nn.functional.max_pool2d(x, 3, 1, 1))
 
 
@@ -108,8 +108,8 @@ def test_auxiliary_heads_speak_in_training_only():
     assert model.eval()(x).shape == (2, 10)
     # Each head reaches the layers below it, and those only.
     result.aux1.sum().backward()
-    assert model.inception["4a"].branch1.conv.weight.grad is not None
-    assert model.inception["4b"].branch1.conv.weight.grad is None
+    assert model.inception["4a"].branches[0].conv.weight.grad is not None
+    assert model.inception["4b"].branches[0].conv.weight.grad is None
 
 
 def test_auxiliary_head_pools_14x14_to_4x4_by_the_papers_windows():
@@ -146,5 +146,5 @@ def test_bad_arguments():
         GoogLeNet, variant="v1", aux_heads="yes", dropout=1, aux_dropout=None
     )
     assert_bad_arguments_rejected(googlenet, weights=True)
-    with pytest.raises(ValueError, match="needs in_channels=3, got 1"):
+    with pytest.raises(ValueError, match="needs in_channels=3; got 1"):
         on_meta(GoogLeNet, in_channels=1, transform_input=True)

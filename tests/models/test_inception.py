@@ -134,7 +134,7 @@ def test_behaviour(check, case):
 def test_bad_arguments():
     assert_bad_arguments_rejected(InceptionV3, aux_heads=2, dropout="half")
     assert_bad_arguments_rejected(inception_v3, weights="IMAGENET")
-    with pytest.raises(ValueError, match="needs in_channels=3, got 1"):
+    with pytest.raises(ValueError, match="needs in_channels=3; got 1"):
         on_meta(InceptionV3, in_channels=1, transform_input=True)
 
 

@@ -413,7 +413,7 @@ def test_bad_arguments():
         )
         assert_rejected(build, "num_classes=1000", num_classes=10, weights="imagenet")
         assert_rejected(
-            build, "width_multiplier=1.0 only, got 0.5", width_multiplier=0.5, weights="imagenet"
+            build, "width_multiplier=1.0 only; got 0.5", width_multiplier=0.5, weights="imagenet"
         )
     assert_bad_arguments_rejected(MobileNetV3, size="medium")
     assert_rejected(

@@ -95,7 +95,7 @@ def test_published_numbers_of_v1_widths(width, groups, millions, parameters):
 def test_sizes_of_v1(groups, stage2):
     shapes = output_shapes(on_meta(shufflenet_v1, groups=groups), 224)
     assert shapes["conv1"] == [(24, 112, 112)]
-    assert shapes["maxpool"] == [(24, 56, 56)]
+    assert shapes["pool"] == [(24, 56, 56)]
     for stage, units, channels, size in ((2, 4, 1, 28), (3, 8, 2, 14), (4, 4, 4, 7)):
         expected = [(stage2 * channels, size, size)]
         assert all(shapes[f"stage{stage}.{i}"] == expected for i in range(units))
@@ -210,7 +210,7 @@ def test_v2_equals_torchvision(name):
 def test_sizes_of_v2():
     shapes = output_shapes(on_meta(cnnlib.models.shufflenet_v2_x1_0), 224)
     assert shapes["conv1"] == [(24, 112, 112)]
-    assert shapes["maxpool"] == [(24, 56, 56)]
+    assert shapes["pool"] == [(24, 56, 56)]
     assert shapes["stage2"] == [(116, 28, 28)]
     assert shapes["stage3"] == [(232, 14, 14)]
     assert shapes["stage4"] == [(464, 7, 7)]

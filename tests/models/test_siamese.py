@@ -51,6 +51,32 @@ def test_twins_share_their_weights(encoder):
     assert not torch.allclose(net.embed(x2), z2)
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_behaves_as_every_network_does(normalize):
+    """One image; a state dict carries everything; any memory format, precision and compilation."""
+
+    def build(seed):
+        torch.manual_seed(seed)
+        layers = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+        return SiameseNetwork(nn.Sequential(*layers), normalize=normalize).eval()
+
+    net, other = build(0), build(1)
+    x1, x2 = (embeddings(seed, 1, 1, 9, 7).float() for seed in (1, 2))
+    expected = net(x1, x2)
+    assert all(z.shape == (1, 16) for z in expected)
+    assert not torch.equal(other(x1, x2)[0], expected[0])
+    other.load_state_dict(net.state_dict())
+    torch.testing.assert_close(other(x1, x2), expected, rtol=0, atol=0)
+    torch.testing.assert_close(build(0)(x1, x2), expected, rtol=0, atol=0)
+    inputs = [x.contiguous(memory_format=torch.channels_last) for x in (x1, x2)]
+    torch.testing.assert_close(net.to(memory_format=torch.channels_last)(*inputs), expected)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x1, x2), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = net(x1, x2)
+    torch.testing.assert_close(tuple(z.float() for z in rough), expected, rtol=0.05, atol=0.02)
+
+
 def test_distance_is_symmetric_and_zero_for_equal_images(encoder):
     net = SiameseNetwork(encoder)
     x1, x2 = embeddings(1, 3, 1, 6, 6), embeddings(2, 3, 1, 6, 6)
@@ -72,7 +98,7 @@ def test_any_classifier_is_an_encoder():
 
 
 def test_an_encoder_that_returns_maps_is_named_as_the_mistake():
-    with pytest.raises(ValueError, match=r"shape \(N, D\), got \(2, 4, 6, 6\)"):
+    with pytest.raises(ValueError, match=r"shape \(N, D\); got \(2, 4, 6, 6\)"):
         SiameseNetwork(nn.Conv2d(1, 4, 1))(torch.rand(2, 1, 6, 6))
 
 
@@ -170,14 +196,14 @@ def test_batch_hard_gradient_is_finite_for_a_collapsed_batch():
     ("call", "message"),
     [
         (lambda z: contrastive_loss(z, z[:2], torch.ones(3)), r"\(3, 4\), \(2, 4\) and \(3,\)"),
-        (lambda z: contrastive_loss(z, z, torch.ones(3, 1)), r"same \(N,\), got .* and \(3, 1\)"),
+        (lambda z: contrastive_loss(z, z, torch.ones(3, 1)), r"same \(N,\); got .* and \(3, 1\)"),
         (
             lambda z: contrastive_loss(z, z, torch.ones(3), margin=0),
             "margin must be greater than 0",
         ),
         (lambda z: triplet_loss(z, z, z[:, :2]), r"one shape \(N, D\)"),
-        (lambda z: triplet_loss(z, z, z, margin=-1.0), "margin must be greater than 0, got -1.0"),
-        (lambda z: batch_hard_triplet_loss(z, torch.ones(2)), r"labels \(N,\), got .* and \(2,\)"),
+        (lambda z: triplet_loss(z, z, z, margin=-1.0), "margin must be greater than 0; got -1.0"),
+        (lambda z: batch_hard_triplet_loss(z, torch.ones(2)), r"labels \(N,\); got .* and \(2,\)"),
         (lambda z: batch_hard_triplet_loss(z, torch.ones(3), margin=0.0), "greater than 0"),
     ],
 )
