@@ -54,8 +54,8 @@ public: $(STAMP) ## write the tree that students may see: make public DEST=folde
 
 grade: $(STAMP) ## grade what is in submitted/: make grade ASSIGNMENT=a1_layers
 	@test -n "$(ASSIGNMENT)" || { echo "Say which: make grade ASSIGNMENT=a1_layers"; exit 1; }
-	@PATH="$(CURDIR)/$(BIN):$$PATH" nbgrader autograde "$(ASSIGNMENT)"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" nbgrader generate_feedback "$(ASSIGNMENT)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grading grade "$(ASSIGNMENT)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grading feedback "$(ASSIGNMENT)"
 
 bench: $(STAMP) ## speed against named peers, as ratios
 	@$(BIN)/python -m bench

@@ -36,9 +36,11 @@ def main() -> int:
     print(facts, flush=True)
     results = []
     for name in arguments.names or names():
-        for comparison in importlib.import_module(f"bench.{name}").comparisons():
+        module = importlib.import_module(f"bench.{name}")
+        repetitions = min(arguments.repetitions, getattr(module, "MOST_REPETITIONS", sys.maxsize))
+        for comparison in module.comparisons():
             print(f"{comparison.name}: {comparison.workload} …", file=sys.stderr, flush=True)
-            results.append(harness.measure(comparison, arguments.repetitions))
+            results.append(harness.measure(comparison, repetitions))
     print(harness.table(results))
     if arguments.json:
         harness.write_json(results, arguments.json)

@@ -6,7 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from grading import cli, public, release, sandbox
+from grading import (
+    batch,
+    cli,
+    export,
+    feedback,
+    gradebook,
+    intake,
+    public,
+    release,
+    report,
+    sandbox,
+)
 from tools import course
 
 
@@ -38,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("destination")
     command.set_defaults(run=run_public)
     cli.add_commands(commands)
+    for module in (intake, batch, feedback, export, report):  # in the order of an instructor's day
+        module.add_command(commands)
     return top
 
 
@@ -50,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         release.ReleaseError,
         public.PublicError,
         sandbox.IsolationError,
+        gradebook.GradebookError,
         ValueError,
         OSError,
     ) as error:

@@ -12,6 +12,9 @@ What tests may use:
 * the student's names, looked up freshly before each test cell;
 * what earlier test cells defined.
 
+A test whose task has rules (`grading.rules`) has the student's process notice what they forbid
+while it runs, and gives no points if anything was noticed.
+
 If the student's process ends, the host forks a new one, the student's cells are replayed without
 the one that ended it, and the test that was running is tried once more: a thread or a leak that an
 earlier task left behind then costs nobody else points.
@@ -27,12 +30,13 @@ import os
 import re
 import socket
 import time
+import traceback
 from typing import Any
 
 import numpy as np
 import torch
 
-from grading import proxy, wire
+from grading import proxy, watch, wire
 
 MESSAGE_CHARACTERS = 4_000
 _MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.M)
@@ -64,18 +68,28 @@ class _Stop(Exception):
 
 
 class _Test:
-    """A test cell, compiled: statements, and the last expression if it may be points."""
+    """A test cell, compiled: statements, and the last expression if it may be points.
 
-    def __init__(self, name: str, source: str) -> None:
-        tree = ast.parse(source, filename=f"<test {name}>")
+    Attributes:
+        file: What tracebacks call it.
+        hidden: First and last lines of the parts that students never see.
+        rules: What answers to it must not use.
+    """
+
+    def __init__(self, item: dict) -> None:
+        source = item["source"]
+        self.file = f"<test {item['name']}>"
+        self.hidden: list[list[int]] = item["hidden"]
+        self.rules: list[dict] = item["rules"]
+        tree = ast.parse(source, filename=self.file)
         self.loaded, self.stored = _names(tree)
         self.last = None
         silent = source.rstrip().endswith(";")
         if tree.body and isinstance(tree.body[-1], ast.Expr) and not silent:
             last = tree.body.pop()
             expression = ast.Expression(last.value)  # type: ignore[attr-defined]
-            self.last = compile(expression, f"<test {name}>", "eval")
-        self.body = compile(tree, f"<test {name}>", "exec")
+            self.last = compile(expression, self.file, "eval")
+        self.body = compile(tree, self.file, "exec")
 
     def run(self, namespace: dict) -> Any:
         exec(self.body, namespace)  # the instructor's code
@@ -98,9 +112,7 @@ class _Checker:
         self.read_by_instructor: set[str] = set()  # names in the instructor's own functions
         self.remote: proxy.Remote | None = None
         self.tests = {
-            index: _Test(item["name"], item["source"])
-            for index, item in enumerate(self.items)
-            if item["kind"] == "test"
+            index: _Test(item) for index, item in enumerate(self.items) if item["kind"] == "test"
         }
 
     # --- the host ---------------------------------------------------------------------------
@@ -124,6 +136,7 @@ class _Checker:
     # --- the run ----------------------------------------------------------------------------
 
     def run(self) -> None:
+        self.try_rules()
         try:
             for index, item in enumerate(self.items):
                 if item["kind"] == "test":
@@ -134,6 +147,18 @@ class _Checker:
             return
         self.tell("done")
 
+    def try_rules(self) -> None:
+        """See that every rule names something: one that does not would never be broken."""
+        rules = [rule for test in self.tests.values() for rule in test.rules]
+        for path, label in {rule["path"]: rule["label"] for rule in rules}.items():
+            try:
+                if path != "@":
+                    watch.resolve(path)
+            except LookupError as error:
+                if "." in path or not str(error).startswith("there is no package"):
+                    message = f"the rule {label!r} names nothing that exists: {error}"
+                    self.tell("instructor error", message=message)
+
     def cell(self, index: int, item: dict) -> None:
         """Run a cell of the student's or the instructor's in the student's process."""
         if item["kind"] == "instructor":
@@ -142,14 +167,17 @@ class _Checker:
             return
         self.ready(index)
         self.tell("begin", index=index)
+        # What it prints may be what an earlier test called the student's functions with.
+        hidden_before = any(t.hidden for number, t in self.tests.items() if number < index)
+        after = {"after_hidden_test": hidden_before}
         try:
             answer = self.run_cell(item)
         except proxy.StudentGone:
             self.skipped.add(index)
             previous = self.replace_student(index)
-            self.tell("cell", index=index, error=None, output="", ended=previous)
+            self.tell("cell", index=index, error=None, output="", ended=previous, **after)
             return
-        self.tell("cell", index=index, ended=None, **answer)
+        self.tell("cell", index=index, ended=None, **answer, **after)
 
     def run_cell(self, item: dict) -> dict:
         try:
@@ -254,11 +282,13 @@ class _Checker:
                         "status": "error",
                         "points": 0.0,
                         "message": "the test uses an object of a process that has ended",
+                        "hidden": self.is_hidden(gone),
                     }
                     break
-                result = {"message": str(gone)}
+                result = {"message": str(gone), "hidden": self.is_hidden(gone)}
             ended = self.replace_student(index)
-            result = _of_ended(ended, result.get("message", ""))
+            hidden = result.get("hidden", False)
+            result = {**_of_ended(ended, result.get("message", "")), "hidden": hidden}
             self.tell("begin", index=index)
             if result["status"] == "timeout" or attempt == 2:
                 self.skipped.add(index)
@@ -270,6 +300,25 @@ class _Checker:
         test, maximum = self.tests[index], self.items[index]["points"]
         if self.one_kernel:
             return self.run_test_in_one_kernel(self.items[index])
+        if not test.rules:
+            return self.run_watched(test, maximum)
+        try:
+            self.current.request("watch", (test.rules,))
+            result = self.run_watched(test, maximum)
+            broken = self.current.request("watched", ())
+        except (Exception, proxy.CannotCross) as error:
+            message = f"your code keeps this task's rules from being checked: {error}"
+            return _result("error", 0.0, message)
+        labels = [rule["label"] for rule in test.rules]
+        if type(broken) is not list or not all(label in labels for label in broken):
+            raise self.current.broken("rules that do not exist")
+        if not broken:
+            return result
+        message = f"not allowed in this task: {', '.join(broken)} (used while your code ran)"
+        return _result("forbidden", 0.0, f"{message}; so the task gives no points")
+
+    def run_watched(self, test: _Test, maximum: float) -> dict:
+        """Run a test cell with what is to be noticed set up."""
         names = self.names_for(test)
         found = self.look_up(names)
         for name in names:
@@ -282,10 +331,19 @@ class _Checker:
             raise
         except AssertionError as error:
             status = "error" if hasattr(error, "student_lines") else "failed"
-            return _result(status, 0.0, _explain(error))
+            return {**_result(status, 0.0, _explain(error)), "hidden": self.is_hidden(error)}
         except BaseException as error:
-            return _result("error", 0.0, _explain(error))
+            return {**_result("error", 0.0, _explain(error)), "hidden": self.is_hidden(error)}
         return _graded(value, maximum)
+
+    def is_hidden(self, error: BaseException) -> bool:
+        """Whether an exception passed through a line of a test that students never see."""
+        hidden = {test.file: test.hidden for test in self.tests.values()}
+        return any(
+            first <= line <= last
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            for first, last in hidden.get(frame.f_code.co_filename, [])
+        )
 
     def names_for(self, test: _Test) -> list[str]:
         """The student's names that this test can come across."""

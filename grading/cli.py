@@ -48,7 +48,7 @@ def add_run_command(commands: Any) -> None:
         default=default_secret_file(),
         help="where the secret behind the hidden inputs is kept (default: %(default)s)",
     )
-    _add_execution_options(command)
+    add_execution_options(command)
     command.set_defaults(run=run_one)
 
 
@@ -60,11 +60,12 @@ def add_check_command(commands: Any) -> None:
         description="Try an assignment out, in one kernel and split.",
     )
     command.add_argument("assignment", help="name in solutions/, or a notebook file")
-    _add_execution_options(command)
+    add_execution_options(command)
     command.set_defaults(run=run_check)
 
 
-def _add_execution_options(command: argparse.ArgumentParser) -> None:
+def add_execution_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of every command that runs submissions; `limits` reads them."""
     command.add_argument(
         "--isolation",
         choices=["bubblewrap", "none"],
@@ -87,7 +88,12 @@ def _add_execution_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _limits(options: argparse.Namespace) -> Limits:
+def limits(options: argparse.Namespace) -> Limits:
+    """What one submission may use, from the command line.
+
+    Raises:
+        ValueError: A limit is not positive.
+    """
     if options.cell_seconds <= 0 or options.memory <= 0:
         raise ValueError("--cell-seconds and --memory must be positive")
     return Limits(
@@ -107,7 +113,7 @@ def run_one(options: argparse.Namespace) -> int:
         submission = rebuild.read_file(options.submission)
     except rebuild.RebuildError as error:
         raise ValueError(str(error)) from error
-    with Grader(isolation=options.isolation, limits=_limits(options)) as grader:
+    with Grader(isolation=options.isolation, limits=limits(options)) as grader:
         result = grader.grade(source, submission, seed=seed)
     result["student"] = student
     if options.json:
@@ -149,7 +155,7 @@ def run_check(options: argparse.Namespace) -> int:
     if path.suffix != ".ipynb":
         path = SOLUTIONS / path / f"{path.name}.ipynb"
     source = rebuild.read_file(path)
-    with Grader(isolation=options.isolation, limits=_limits(options)) as grader:
+    with Grader(isolation=options.isolation, limits=limits(options)) as grader:
         problems = check(grader, source)
     for problem in problems:
         print(problem)

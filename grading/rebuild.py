@@ -18,6 +18,7 @@ student's helper cells and keep their place. Whatever had to be guessed is writt
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import warnings
@@ -29,6 +30,7 @@ from typing import Any
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_CELLS = 3000
 MAX_CELL_CHARACTERS = 200_000
+_MAX_REMEMBERED = 10_000
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
 
 _SOLUTION = re.compile(
@@ -190,6 +192,24 @@ def released_text(source: str, *, solution: bool = False) -> str:
     return _HIDDEN.sub("", text)
 
 
+def hidden_lines(source: str) -> list[tuple[int, int]]:
+    """First and last line, counted from 1, of the parts of a test cell that students never see.
+
+    Read as nbgrader reads them: its words, anywhere in a line. A part without an end goes on to
+    the last line.
+    """
+    found: list[tuple[int, int]] = []
+    start = 0
+    lines = source.split("\n")
+    for number, line in enumerate(lines, 1):
+        if not start and "BEGIN HIDDEN TESTS" in line:
+            start = number
+        elif start and "END HIDDEN TESTS" in line:
+            found.append((start, number))
+            start = 0
+    return [*found, (start, len(lines))] if start else found
+
+
 def rebuild(source: list[Cell], submission: list[Cell]) -> Plan:
     """Combine the source notebook's tests with the submission's solutions.
 
@@ -213,7 +233,7 @@ def bound_names(text: str) -> dict[str, str]:
     like definitions count.
     """
     plain = without_magics(text)
-    tree = _parse(plain)
+    tree = parse(plain)
     if tree is None:
         return {
             match["name"]: {"def": "function", "class": "class"}.get(match["what"] or "", "value")
@@ -242,7 +262,7 @@ def without_magics(text: str) -> str:
 
 def special_methods(text: str) -> dict[str, frozenset[str]]:
     """The special methods that each top-level class of a cell defines."""
-    tree = _parse(without_magics(text))
+    tree = parse(without_magics(text))
     found = {}
     for node in tree.body if tree else []:
         if isinstance(node, ast.ClassDef):
@@ -574,15 +594,24 @@ def _text(value: Any) -> str:
     return value.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
 
 
-def _parse(text: str) -> ast.Module | None:
+def parse(text: str) -> ast.Module | None:
+    """A student's code as a syntax tree, to read only; None if too long, deep or not Python."""
     if len(text) > MAX_CELL_CHARACTERS:
         return None
+    return _parse_again(text) if len(text) < _MAX_REMEMBERED else _parse(text)
+
+
+def _parse(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+
+# The same cells are looked at several times, and the source's for every submission.
+_parse_again = functools.lru_cache(maxsize=500)(_parse)
 
 
 def _syntax_problem(text: str) -> str | None:

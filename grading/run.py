@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grading import rebuild, wire
+from grading import rebuild, rules, wire
 from grading.sandbox import Limits, Session, WarmParent
 
 MAX_RESTARTS_OF_CHECKER = 4
@@ -86,6 +86,7 @@ class Grader:
         self.checkers.wait_until_ready()
         start = time.monotonic()
         source_cells = rebuild.read_source(source)
+        task_rules = rules.read(source_cells)
         manifest = {
             "schema": SCHEMA,
             "source_sha256": hashlib.sha256(source).hexdigest(),
@@ -97,7 +98,7 @@ class Grader:
             plan = rebuild.rebuild(source_cells, rebuild.read_cells(submission))
         except rebuild.RebuildError as error:
             return _rejected(source_cells, str(error), manifest)
-        run = _Run(self, plan, seed, one_kernel)
+        run = _Run(self, plan, task_rules, seed, one_kernel)
         run.run()
         manifest |= {
             "seconds": round(time.monotonic() - start, 3),
@@ -156,10 +157,17 @@ class _Run:
     """One submission on its way through both processes."""
 
     def __init__(
-        self, grader: Grader, plan: rebuild.Plan, seed: str, one_kernel: bool = False
+        self,
+        grader: Grader,
+        plan: rebuild.Plan,
+        task_rules: dict[str, rules.TaskRules],
+        seed: str,
+        one_kernel: bool = False,
     ) -> None:
         self.grader = grader
         self.plan = plan
+        self.rules = task_rules
+        self.forbidden = rules.broken(plan.items, task_rules)  # by the text alone
         self.seed = seed
         self.one_kernel = one_kernel
         self.limits = grader.limits
@@ -193,10 +201,7 @@ class _Run:
     def follow(self, session: Session, control: socket.socket) -> None:
         """Serve one checker until it is done, dies or must be ended."""
         job = {
-            "items": [
-                {"kind": i.kind, "name": i.name, "source": i.source, "points": i.points}
-                for i in self.plan.items
-            ],
+            "items": [self.item(item) for item in self.plan.items],
             "student_names": sorted(self.plan.student_names),
             "student_classes": {n: sorted(s) for n, s in self.plan.student_classes.items()},
             "seed": self.seed,
@@ -213,6 +218,18 @@ class _Run:
             elif not self.look(session):
                 self.blame_current("the test took too long on what your code returned")
                 return
+
+    def item(self, item: rebuild.Item) -> dict:
+        """An item of the plan, for the checker."""
+        plain = {"kind": item.kind, "name": item.name, "source": item.source, "points": item.points}
+        if item.kind != "test":
+            return plain
+        found = self.rules.get(item.name)
+        return {
+            **plain,
+            "hidden": rebuild.hidden_lines(item.source),
+            "rules": [rule.data for rule in found.rules] if found else [],
+        }
 
     def obey(self, control: socket.socket, message: dict) -> None:
         event = message.pop("event")
@@ -276,10 +293,10 @@ class _Run:
             return elapsed < PATIENCE * self.limits.cell_wall_seconds + GRACE_SECONDS
         used = self.cpu_used(checker)
         # On a busy machine an honest cell gets little of the processor, but it gets some.
-        idle = sum(used.values()) < IDLE_SHARE * elapsed
+        idle = used is not None and sum(used.values()) < IDLE_SHARE * elapsed
         patience = self.limits.cell_wall_seconds * (1 if idle else PATIENCE)
         too_long = elapsed > patience
-        busy = [who for who, cpu in used.items() if cpu > self.limits.cell_cpu_seconds]
+        busy = [w for w, cpu in (used or {}).items() if cpu > self.limits.cell_cpu_seconds]
         if too_long or busy:
             if self.student is not None and busy != ["checker"]:
                 self.reason = "timeout"
@@ -288,11 +305,14 @@ class _Run:
                 return False
         return True
 
-    def cpu_used(self, checker: Session) -> dict[str, float]:
-        """CPU seconds that each side has used since the current cell began."""
-        now = {"checker": self.grader.checkers.usage(checker)[0]}
+    def cpu_used(self, checker: Session) -> dict[str, float] | None:
+        """CPU seconds that each side has used since the current cell began; None if unknown."""
+        found = {"checker": self.grader.checkers.usage(checker)}
         if self.student is not None:
-            now["student"] = self.grader.students.usage(self.student)[0]
+            found["student"] = self.grader.students.usage(self.student)
+        now = {who: usage[0] for who, usage in found.items() if usage is not None}
+        if len(now) < len(found):
+            return None  # nobody is called idle for a question that was not answered
         for who, cpu in now.items():
             self.clock.cpu.setdefault(who, cpu)
         return {who: cpu - self.clock.cpu[who] for who, cpu in now.items()}
@@ -319,6 +339,10 @@ class _Run:
             if item.kind not in ("test", "manual"):
                 continue
             result = self.results.get(index, {})
+            if item.kind == "test" and item.name in self.forbidden:
+                message = self.forbidden[item.name]
+                result = {**result, "points": 0.0, "status": "forbidden", "message": message}
+                result["hidden"] = False
             default = "manual" if item.kind == "manual" else "not reached"
             tests.append(
                 {
@@ -327,6 +351,7 @@ class _Run:
                     "max_points": item.points,
                     "status": result.get("status", default),
                     "message": result.get("message", ""),
+                    "hidden": result.get("hidden", False),
                     "seconds": round(result.get("seconds", 0.0), 4),
                 }
             )
@@ -354,6 +379,7 @@ def _rejected(source: list[rebuild.Cell], reason: str, manifest: dict) -> dict[s
             "max_points": cell.points,
             "status": "not reached",
             "message": "",
+            "hidden": False,
             "seconds": 0.0,
         }
         for cell in source

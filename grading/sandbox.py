@@ -36,8 +36,8 @@ _CONTROL_BYTES = 2 * MEBIBYTE
 _HERE = Path(__file__).resolve().parent
 _ENVIRONMENT = "/environment"  # where a virtual environment is mounted
 _MODULES = {
-    "student": ("__init__", "wire", "linux", "warm", "sharing", "student"),
-    "checker": ("__init__", "wire", "linux", "warm", "sharing", "proxy", "checker"),
+    "student": ("__init__", "wire", "linux", "warm", "sharing", "watch", "student"),
+    "checker": ("__init__", "wire", "linux", "warm", "sharing", "watch", "proxy", "checker"),
 }
 _SYSTEM_FILES = (
     "/etc/ld.so.cache",
@@ -326,14 +326,17 @@ class WarmParent:
         self.sessions[session.number] = session
         return session, ours
 
-    def usage(self, session: Session, timeout: float = 5.0) -> tuple[float, float]:
-        """CPU seconds and bytes of memory of a running worker and all it started."""
+    def usage(self, session: Session, timeout: float = 5.0) -> tuple[float, float] | None:
+        """CPU seconds and bytes of memory of a running worker and all it started.
+
+        None if the warm parent does not answer in time, as on a very busy machine.
+        """
         session.usage = None
         self._send({"op": "usage", "id": session.number})
         end = time.monotonic() + timeout
         while session.usage is None and time.monotonic() < end:
             self._dispatch(self._receive(end - time.monotonic()))
-        return session.usage or (0.0, 0.0)
+        return session.usage
 
     def end(self, session: Session, timeout: float = 20.0) -> dict:
         """End a worker with everything it started; returns the keeper's report."""

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from grading import sharing, wire
+from grading import sharing, watch, wire
 
 OUTPUT_CHARACTERS = 32_000
 MESSAGE_CHARACTERS = 4_000
@@ -51,6 +51,10 @@ SPECIALS = (
     "__matmul__", "__rmatmul__", "__and__", "__rand__", "__or__", "__ror__", "__xor__", "__rxor__",
     "__iadd__", "__isub__", "__imul__", "__itruediv__",
 )  # fmt: skip
+# Requests during which code of the submission runs for the test that made them.
+WATCHED_OPERATIONS = frozenset(
+    ["call", "special", "getattr", "setattr", "delattr", "deepcopy", "backward"]
+)
 PLAIN_CLASSES = {
     cls: cls.__name__
     for cls in (
@@ -200,6 +204,7 @@ class _Student:
         self.share_all = False
         self.thread = threading.get_ident()
         self.output = _CappedText()
+        self.watch: watch.Watch | None = None  # of the test that is running, if it has rules
         self.operations: dict[str, Callable[..., Any]] = {
             "cell": self.run_cell,
             "lookup": self.look_up,
@@ -213,6 +218,8 @@ class _Student:
             "deepcopy": copy.deepcopy,
             "members": self.members,
             "backward": self.backward,
+            "watch": self.start_watching,
+            "watched": self.stop_watching,
         }
 
     def serve(self) -> None:
@@ -293,7 +300,9 @@ class _Student:
             random.setstate(states["python"])
         if request["dtype"] != torch.get_default_dtype():
             torch.set_default_dtype(request["dtype"])
-        with torch.set_grad_enabled(request["grad"]):
+        runs_student_code = self.watch is not None and request["op"] in WATCHED_OPERATIONS
+        watching = self.watch.active() if runs_student_code else contextlib.nullcontext()
+        with torch.set_grad_enabled(request["grad"]), watching:
             yield
 
     def call_back(self, number: int, args: tuple, kwargs: dict) -> Any:
@@ -434,6 +443,15 @@ class _Student:
             "output": self.output.take(),
             "number": repr(float(value)) if numeric and type(value) is not bool else None,
         }
+
+    def start_watching(self, rules: list[dict]) -> None:
+        """From now on, notice what these rules forbid."""
+        self.watch = watch.Watch(rules)
+
+    def stop_watching(self) -> list[str]:
+        """The rules that were broken since `start_watching`."""
+        watched, self.watch = self.watch, None
+        return sorted(watched.broken) if watched else []
 
     def look_up(self, names: list[str]) -> dict:
         """Those of the names that the student's cells define."""

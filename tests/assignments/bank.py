@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BANKS = Path(__file__).resolve().parent
 HIDDEN = re.compile(r"^ *### BEGIN HIDDEN TESTS\n(.*?)^ *### END HIDDEN TESTS", re.M | re.S)
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION", re.M | re.S)
+RULE = re.compile(r"^ *### FORBIDDEN.*\n?", re.M)
 NAMED = re.compile(r"^\s*Named: (.+)$", re.M)
 
 
@@ -102,41 +103,57 @@ class Assignment:
                 run(cell.source, cell.id, namespace)
         return Outcome(None, visible=False)
 
-    def with_every_answer(self) -> tuple[nbformat.NotebookNode, dict[str, Answer]]:
-        """The source notebook with its tasks repeated, once for each answer in the bank.
+    def batches(self, answers: list[Answer]) -> list[dict[str, Answer]]:
+        """The answers in few submissions: answers to several tasks go together.
 
-        After the last test cell of a task come, for each answer, a copy of the solution cell and
-        copies of the test cells; then the solution cell once more, so that the tasks that follow
-        find the reference. One submission can so hold the whole bank.
+        Two answers share a submission only if neither task can come across the other's: an answer
+        that calls an earlier task's function, or is tested with it, must find the reference.
 
         Returns:
-            The notebook, and by grade_id the answer that belongs into each copied solution cell.
-            The grade_id of a copy ends in ``__`` and the name of the answer.
+            For each submission, the answers by task; tasks without one have the reference.
         """
-        notebook = copy.deepcopy(self.notebook)
-        last_tests = {cells[-1].id: task for task, cells in self.tests.items()}
-        cells, places = [], {}
+        batches: list[dict[str, Answer]] = []
+        for answer in answers:
+            others = self._meets(answer)
+            for batch in batches:
+                if answer.task not in batch and not any(
+                    task in others or answer.task in self._meets(other)
+                    for task, other in batch.items()
+                ):
+                    batch[answer.task] = answer
+                    break
+            else:
+                batches.append({answer.task: answer})
+        return batches
 
-        def add_copy(cell: nbformat.NotebookNode, suffix: str) -> str:
-            twin = copy.deepcopy(cell)
-            twin.id = f"copy-{len(cells)}"
-            twin.metadata.nbgrader.grade_id += f"__{suffix}"
-            cells.append(twin)
-            return twin.metadata.nbgrader.grade_id
+    def _meets(self, answer: Answer) -> set[str]:
+        """Other tasks whose functions an answer or its tests use."""
+        texts = [answer.cell, *(cell.source for cell in self.tests[answer.task])]
+        nodes = [node for text in texts for node in ast.walk(ast.parse(text))]
+        used = {node.id for node in nodes if isinstance(node, ast.Name)}
+        used -= set(defined_names(answer.cell))
+        return {
+            task
+            for task, cell in self.solutions.items()
+            if task != answer.task and used & set(defined_names(cell.source))
+        }
 
-        for cell in notebook.cells:
-            cells.append(cell)
-            task = last_tests.get(cell.id)
-            if task is None:
-                continue
-            for answer in self.answers:
-                if answer.task == task:
-                    places[add_copy(self.solutions[task], answer.name)] = answer
-                    for test in self.tests[task]:
-                        add_copy(test, answer.name)
-            add_copy(self.solutions[task], "again")
-        notebook.cells = cells
-        return notebook, places
+    def filled_in(self, batch: dict[str, Answer], *, rules: bool = True) -> tuple[bytes, bytes]:
+        """The source notebook, and a submission with these answers and the reference's for others.
+
+        Args:
+            batch: Answers by task.
+            rules: Whether the source keeps its rules about what answers must not use.
+        """
+        source, submission = copy.deepcopy(self.notebook), copy.deepcopy(self.notebook)
+        for cell in source.cells:
+            if cell.cell_type == "code" and not rules:
+                cell.source = RULE.sub("", cell.source)
+        for cell in submission.cells:
+            answer = batch.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
+            if answer is not None:
+                cell.source = answer.cell
+        return nbformat.writes(source).encode(), nbformat.writes(submission).encode()
 
     def stub(self, task: str) -> str:
         """What students find in a solution cell, as nbgrader would leave it."""

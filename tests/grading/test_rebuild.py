@@ -325,3 +325,17 @@ def test_no_content_crashes_the_reader(content, data):
 def test_no_bytes_crash_the_reader(data):
     with pytest.raises(rebuild.RebuildError):
         rebuild.read_cells(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\nb", []),
+        ("a\n### BEGIN HIDDEN TESTS\nb\n### END HIDDEN TESTS\nc", [(2, 4)]),
+        ("if x:\n    # BEGIN HIDDEN TESTS\n    b\n    # END HIDDEN TESTS", [(2, 4)]),
+        ("### BEGIN HIDDEN TESTS\nb\n", [(1, 3)]),
+        ("# END HIDDEN TESTS\n# BEGIN HIDDEN TESTS\n# END HIDDEN TESTS\nx", [(2, 3)]),
+    ],
+)
+def test_which_lines_students_never_see(text, lines):
+    assert rebuild.hidden_lines(text) == lines

@@ -1,7 +1,10 @@
 """One submission from file to result, and the command line."""
 
+import fnmatch
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -225,3 +228,81 @@ def test_grading_without_isolation(source, right):
         result = plain.grade(source.bytes, right.bytes, seed="a")
     assert outcome(result) == FULL
     assert result["manifest"]["isolation"] == "none"
+
+
+def dockerfile():
+    """(instruction, arguments) of the Dockerfile, lines joined, comments left out."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.M)
+    lines = text.replace("\\\n", " ").splitlines()
+    return [tuple(line.split(None, 1)) for line in lines if line.strip()]
+
+
+def enters_the_image(path):
+    """Whether .dockerignore lets a path through: the last line that matches it decides."""
+    included = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        parts = path.split("/")
+        names = {"/".join(parts[: n + 1]) for n in range(len(parts))}
+        names |= set(parts) if line.startswith("**/") else set()
+        if line and not line.startswith("#") and any(fnmatch.fnmatch(n, pattern) for n in names):
+            included = line.startswith("!")
+    return included
+
+
+def test_the_dockerfile_builds_on_what_isolation_needs():
+    steps = dockerfile()
+    assert steps[0] == ("FROM", "python:3.11-slim-bookworm")
+    install = next(text for kind, text in steps if kind == "RUN" and "apt-get install" in text)
+    assert "bubblewrap" in shlex.split(install)
+    assert any(kind == "RUN" and "tools/environment.py" in text for kind, text in steps)
+    users = [text for kind, text in steps if kind == "USER"]
+    assert users == ["grader"]
+    assert steps.index(("USER", "grader")) > max(i for i, s in enumerate(steps) if s[0] == "RUN")
+    assert ("ENTRYPOINT", '["python", "-m", "grading"]') in steps
+
+
+def test_only_the_tool_is_copied_into_the_image():
+    copied = [
+        name for kind, text in dockerfile() if kind in ("COPY", "ADD") for name in text.split()[:-1]
+    ]
+    assert "grading" in copied
+    assert all((ROOT / name).exists() and enters_the_image(name) for name in copied)
+    assert "." not in copied
+    for secret in (
+        "gradebook.db", "submitted/a/a1/a1.ipynb", ".git/config", "solutions/a1_layers/a1.ipynb",
+        "results/a1/a.json", "feedback/a/a1.html", ".env", "autograded/x", "seed", ".venv/bin/pip",
+        "cnnlib/__pycache__/x.pyc",
+    ):  # fmt: skip
+        assert not enters_the_image(secret), secret
+    assert enters_the_image("cnnlib/models/vgg.py")
+
+
+def hidden_of(result):
+    return {test["grade_id"]: test["hidden"] for test in result["tests"]}
+
+
+@pytest.mark.slow
+def test_a_result_says_whether_a_hidden_check_failed(grader, source, stub, right):
+    result = grader.grade(source.bytes, stub.bytes, seed="a")
+    visible = hidden_of(result)
+    assert visible["test_output_size"] is visible["test_summarize"] is False
+    right.put(
+        output_size=right.cell("output_size")["source"].replace("raise ValueError", "return 0 #"),
+        summarize="import os\ndef summarize(v):\n    if len(v) > 3:\n        os._exit(1)\n"
+        "    return {'mean': sum(v) / len(v), 'max': max(v)}\n",
+        convolve="def convolve(image, kernel):\n    assert image.shape == (3, 4)\n"
+        "    return nn.functional.conv2d(image[None, None], kernel[None, None])[0, 0]\n",
+    )
+    right.insert("print('after')", after="summarize")
+    right.insert("print('before')")
+    result = grader.grade(source.bytes, right.bytes, seed="a")
+    by_id = {test["grade_id"]: test for test in result["tests"]}
+    assert by_id["test_output_size"]["status"] == "failed"
+    assert by_id["test_convolve"]["status"] in ("failed", "error")
+    assert by_id["test_summarize"]["status"] == "killed"
+    hidden = hidden_of(result)
+    assert hidden["test_output_size"] is hidden["test_convolve"] is hidden["test_summarize"] is True
+    assert hidden["test_box"] is False
+    after = {c["output"].strip(): c["after_hidden_test"] for c in result["cells"] if c["output"]}
+    assert after == {"before": False, "after": True}
