@@ -53,6 +53,7 @@ WITHOUT_ROWS = {
     "index",
     "assignments",
     "instructors",
+    "threat_model",
     "glossary",
     "references",
     "appendix/notes_recomputed",
