@@ -151,6 +151,19 @@ def test_committed_exercises_hide_everything(assignment):
         assert release.leaks(text, hidden) == []
 
 
+def test_an_import_is_nobodys_secret():
+    hidden = "\n".join(
+        [
+            "### BEGIN HIDDEN TESTS",
+            "from cnnlib.models import squeezenet",
+            "from cnnlib import models; assert models.answer == 4711",
+            "### END HIDDEN TESTS",
+        ]
+    )
+    source = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(hidden)])
+    assert release.secrets(source) == {"from cnnlib import models; assert models.answer == 4711"}
+
+
 def test_public_tree_holds_no_solution_and_no_hidden_test(tmp_path):
     destination = tmp_path / "public"
     count = public.write_public(destination)
