@@ -23,6 +23,8 @@ from grading import batch, gradebook, intake, results, run
 from grading.pool import PoolError, UnitLost
 from grading.sandbox import IsolationError
 
+# Every test makes a gradebook, which nbgrader takes seconds for.
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 STUDENTS = ["ada", "bob", "cid", "dan"]
 WHEN = "2026-03-01 12:00:00 UTC"
@@ -438,7 +440,6 @@ def in_child(action):
     return os.waitpid(child, 0)[1]
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_any_step_resumes_to_the_same_gradebook(template, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DB", "set by Room.grade")
     whole = copy_of(template, tmp_path / "whole")
@@ -491,7 +492,6 @@ sys.exit(batch.grade_in(room.root, room.options(), write_summary=room.write_summ
 """
 
 
-@pytest.mark.slow
 def test_a_real_run_is_killed_then_interrupted_then_finished(template, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DB", "set by Room.grade")
     room = copy_of(template, tmp_path / "killed")
@@ -539,7 +539,6 @@ def test_a_real_run_is_killed_then_interrupted_then_finished(template, tmp_path,
     assert len(log.read_text().split()) <= 12 - left + 4
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("grader")  # skipped where there is no isolation
 def test_a_real_class_with_real_workers(tmp_path, monkeypatch, capsys, stub, right):
     """The whole way with the real grader: a right, a wrong, an empty and a broken submission."""

@@ -24,6 +24,8 @@ from nbgrader.utils import compute_checksum
 from grading import gradebook, release, results
 from grading.gradebook import Course, GradebookError, Writer
 
+# Every test makes a database, which nbgrader takes seconds for.
+pytestmark = pytest.mark.slow
 RECEIVED = datetime(2026, 3, 1, 12, 0, 0, 250000, tzinfo=timezone.utc)
 
 
@@ -368,7 +370,6 @@ def nbgrader(book, *arguments):
     return done.stderr
 
 
-@pytest.mark.slow
 def test_the_gradebook_is_what_stock_nbgrader_writes_and_its_tools_go_on(book):
     """The same two submissions, graded by nbgrader itself and by our writer."""
     files = {
