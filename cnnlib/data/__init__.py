@@ -1,13 +1,16 @@
 """Data sets behind one function: `load(name, split)` gives an `ImageSet`.
 
-`load("digits")` needs no network. `load("mnist")`, `load("fashion_mnist")` and `load("cifar10")`
+`load("digits")` and `load("glyphs")` need no network. `load("mnist")`, `load("fashion_mnist")` and `load("cifar10")`
 download once, check every file against its published checksum and give the same kind of object, so
 that a chapter switches from one to the other by its first argument.
 """
 
+from collections.abc import Sequence
+
 from cnnlib.data.digits import digits
 from cnnlib.data.download import DownloadError
 from cnnlib.data.formats import FormatError
+from cnnlib.data.glyphs import glyphs
 from cnnlib.data.image_set import ImageSet
 from cnnlib.data.online import ONLINE, online
 from cnnlib.data.photographs import photograph
@@ -16,8 +19,8 @@ __all__ = ["DownloadError", "FormatError", "ImageSet", "load", "names", "photogr
 
 
 def names() -> list[str]:
-    """Names that `load` knows; "digits" is the one that needs no network."""
-    return ["digits", *ONLINE]
+    """Names that `load` knows; "digits" and "glyphs" need no network."""
+    return ["digits", "glyphs", *ONLINE]
 
 
 def load(
@@ -27,16 +30,24 @@ def load(
     image_size: int = 32,
     split_by: str = "writer",
     seed: int = 0,
+    scripts: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    per_class: int | None = None,
 ) -> ImageSet:
     """Load a data set of small labelled images into memory.
 
     Args:
-        name: "digits" (offline), "mnist", "fashion_mnist" or "cifar10".
+        name: "digits" or "glyphs" (offline), "mnist", "fashion_mnist" or "cifar10".
         split: "train", "val", "test" or "all".
         image_size: Side of the square images in pixels.
         split_by: "writer" keeps pictures of the same origin on the same side of a split; "random"
-            mixes them. See `cnnlib.data.digits.digits` for what that does to a test result.
+            mixes them. See `cnnlib.data.digits.digits` for what that does to a test result. Origin
+            means a sheet of paper for the digits and a type family for the glyphs.
         seed: Chooses among the possible splits.
+        scripts: Glyphs only: which of "latin", "greek", "cyrillic", "armenian", "georgian" and
+            "hebrew"; by default all that the split has. See `cnnlib.data.glyphs.glyphs`.
+        classes: Glyphs only: which letters of these scripts; by default all.
+        per_class: Glyphs only: images of each letter; by default 20.
 
     Returns:
         ImageSet of shape (N, 1, image_size, image_size), or 3 channels for CIFAR-10.
@@ -51,6 +62,10 @@ def load(
     """
     if name == "digits":
         return digits(split, image_size=image_size, split_by=split_by, seed=seed)
+    if name == "glyphs":
+        chosen = {"scripts": scripts, "classes": classes, "per_class": per_class}
+        chosen = {option: value for option, value in chosen.items() if value is not None}
+        return glyphs(split, image_size=image_size, split_by=split_by, seed=seed, **chosen)
     if name in ONLINE:
         return online(name, split, image_size=image_size, split_by=split_by, seed=seed)
     known = ", ".join(repr(known) for known in names())

@@ -11,6 +11,7 @@ from model_harness import (
     check_autocast,
     check_channels_last,
     check_compile,
+    check_evaluation,
     check_round_trip,
 )
 
@@ -187,17 +188,17 @@ class AutoencoderCase(Case):
         return getattr(cnnlib.models, self.name)(**self.options | options)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        AutoencoderCase("conv_autoencoder", channels=1, size=27),
-        AutoencoderCase("dense_autoencoder", {"hidden": (20, 10)}, channels=1, size=28),
-    ],
-    ids=str,
+CASES = (
+    AutoencoderCase("conv_autoencoder", channels=1, size=27),
+    AutoencoderCase("dense_autoencoder", {"hidden": (20, 10)}, channels=1, size=28),
 )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize(
     "check",
     [
+        check_evaluation,
         check_round_trip,
         check_channels_last,
         check_autocast,
@@ -206,3 +207,14 @@ class AutoencoderCase(Case):
 )
 def test_behaviour(check, case):
     check(case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_image_forward_and_backward(case):
+    model = case.build()
+    x = case.images(1)
+    assert model(x).shape == x.shape
+    (model(x) - x).square().mean().backward()
+    for name, p in model.named_parameters():
+        assert p.grad is not None, f"{name} gets no gradient"
+        assert p.grad.isfinite().all(), name

@@ -10,6 +10,7 @@ from model_harness import (
     check_autocast,
     check_channels_last,
     check_compile,
+    check_evaluation,
     check_round_trip,
 )
 from torch import nn
@@ -293,6 +294,7 @@ CASES = (
 @pytest.mark.parametrize(
     "check",
     [
+        check_evaluation,
         check_round_trip,
         check_channels_last,
         check_autocast,
