@@ -34,17 +34,32 @@ def main() -> int:
 
     facts = ", ".join(f"{key} {value}" for key, value in harness.environment().items())
     print(facts, flush=True)
-    results = []
-    for name in arguments.names or names():
-        module = importlib.import_module(f"bench.{name}")
-        repetitions = min(arguments.repetitions, getattr(module, "MOST_REPETITIONS", sys.maxsize))
-        for comparison in module.comparisons():
-            print(f"{comparison.name}: {comparison.workload} …", file=sys.stderr, flush=True)
-            results.append(harness.measure(comparison, repetitions))
+    results: list[harness.Result] = []
+    try:
+        for name in arguments.names or names():
+            run(name, arguments.repetitions, results)
+    except KeyboardInterrupt:
+        print(f"interrupted after {len(results)} comparisons; these were finished:")
+        status = 130
+    else:
+        status = 0
     print(harness.table(results))
     if arguments.json:
         harness.write_json(results, arguments.json)
-    return 0
+    return status
+
+
+def run(name: str, repetitions: int, results: list[harness.Result]) -> None:
+    """Measure one bench module and append to ``results`` as it goes, with progress on stderr."""
+    module = importlib.import_module(f"bench.{name}")
+    repetitions = min(repetitions, getattr(module, "MOST_REPETITIONS", sys.maxsize))
+    for comparison in module.comparisons():
+        print(f"{comparison.name}: {comparison.workload} … ", end="", file=sys.stderr, flush=True)
+        result = harness.measure(comparison, repetitions)
+        results.append(result)
+        ours, *peers = result.timings
+        ratios = [f"{peer.contender} {result.ratio(peer):.2f}×" for peer in peers]
+        print(", ".join([f"{ours.median * 1e3:.1f} ms", *ratios]), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

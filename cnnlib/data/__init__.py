@@ -1,8 +1,9 @@
 """Data sets behind one function: `load(name, split)` gives an `ImageSet`.
 
-`load("digits")` and `load("glyphs")` need no network. `load("mnist")`, `load("fashion_mnist")` and `load("cifar10")`
-download once, check every file against its published checksum and give the same kind of object, so
-that a chapter switches from one to the other by its first argument.
+`load("digits")` and `load("glyphs")` need no network. `load("mnist")`, `load("fashion_mnist")`,
+`load("cifar10")` and `load("oxford_pets")` download once, check every file against its published
+checksum and give the same kind of object, so that a chapter switches from one to the other by its
+first argument.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from cnnlib.data.formats import FormatError
 from cnnlib.data.glyphs import glyphs
 from cnnlib.data.image_set import ImageSet
 from cnnlib.data.online import ONLINE, online
+from cnnlib.data.pets import oxford_pets
 from cnnlib.data.photographs import photograph
 
 __all__ = ["DownloadError", "FormatError", "ImageSet", "load", "names", "photograph"]
@@ -20,7 +22,7 @@ __all__ = ["DownloadError", "FormatError", "ImageSet", "load", "names", "photogr
 
 def names() -> list[str]:
     """Names that `load` knows; "digits" and "glyphs" need no network."""
-    return ["digits", "glyphs", *ONLINE]
+    return ["digits", "glyphs", *ONLINE, "oxford_pets"]
 
 
 def load(
@@ -37,7 +39,8 @@ def load(
     """Load a data set of small labelled images into memory.
 
     Args:
-        name: "digits" or "glyphs" (offline), "mnist", "fashion_mnist" or "cifar10".
+        name: "digits" or "glyphs" (offline), "mnist", "fashion_mnist", "cifar10" or
+            "oxford_pets".
         split: "train", "val", "test" or "all".
         image_size: Side of the square images in pixels.
         split_by: "writer" keeps pictures of the same origin on the same side of a split; "random"
@@ -50,7 +53,8 @@ def load(
         per_class: Glyphs only: images of each letter; by default 20.
 
     Returns:
-        ImageSet of shape (N, 1, image_size, image_size), or 3 channels for CIFAR-10.
+        ImageSet of shape (N, 1, image_size, image_size), or 3 channels for CIFAR-10
+            and the pets.
 
     Raises:
         ValueError: An argument is not one of the choices above.
@@ -60,13 +64,18 @@ def load(
         >>> load("digits", "test")
         ImageSet('handwritten digits (test)', 382 images of 1×32×32, 10 classes)
     """
+    of_letters = {"scripts": scripts, "classes": classes, "per_class": per_class}
+    of_letters = {option: value for option, value in of_letters.items() if value is not None}
+    if of_letters and name != "glyphs":
+        raise ValueError(f'{", ".join(of_letters)} can be chosen for "glyphs" only, not {name!r}')
+    common = {"image_size": image_size, "split_by": split_by, "seed": seed}
     if name == "digits":
-        return digits(split, image_size=image_size, split_by=split_by, seed=seed)
+        return digits(split, **common)
     if name == "glyphs":
-        chosen = {"scripts": scripts, "classes": classes, "per_class": per_class}
-        chosen = {option: value for option, value in chosen.items() if value is not None}
-        return glyphs(split, image_size=image_size, split_by=split_by, seed=seed, **chosen)
+        return glyphs(split, **common, **of_letters)
     if name in ONLINE:
-        return online(name, split, image_size=image_size, split_by=split_by, seed=seed)
+        return online(name, split, **common)
+    if name == "oxford_pets":
+        return oxford_pets(split, **common)
     known = ", ".join(repr(known) for known in names())
     raise ValueError(f"no data set is called {name!r}; known are {known}")
