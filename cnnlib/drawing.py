@@ -1,4 +1,4 @@
-"""Drawings of what layers do: grids of numbers, volumes, sliding windows, receptive fields.
+"""Drawings of what layers do: grids, volumes, sliding windows, receptive fields, block diagrams.
 
 Every function draws on a matplotlib ``Axes`` that the caller made, turns its frame off and returns
 what it worked out (positions, extents), so that a chapter can print the same facts that its figure
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Normalize, to_rgb
-from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 
 from cnnlib import arithmetic
 
@@ -467,3 +467,151 @@ def receptive_field_cone(
     if title:
         ax.set_title(title)
     return extents
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box of a block diagram.
+
+    Attributes:
+        x: Middle of the box, from left to right.
+        y: Middle of the box, from top to bottom.
+        text: What is written in it.
+        colour: Of the box; "none" writes the text alone.
+        width: Of the box.
+        height: Of the box.
+    """
+
+    x: float
+    y: float
+    text: str
+    colour: str = SKY
+    width: float = 3.0
+    height: float = 0.8
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An arrow of a block diagram.
+
+    Attributes:
+        start: Name of the box where it begins.
+        end: Name of the box where it ends.
+        text: Written beside its middle.
+        colour: Of line and text.
+        around: The x at which the arrow runs down beside what lies between the boxes, as a shortcut
+            does; None goes straight.
+    """
+
+    start: str
+    end: str
+    text: str = ""
+    colour: str = INK
+    around: float | None = None
+
+
+def diagram(
+    ax: Axes,
+    nodes: Mapping[str, Node],
+    edges: Iterable[Edge | tuple[str, str]],
+    *,
+    title: str | None = None,
+    text_size: float = 10,
+) -> None:
+    """Draws a block diagram: boxes joined by arrows, from top to bottom or from left to right.
+
+    Args:
+        ax: Axes to draw on; it gets equal aspect and no frame.
+        nodes: The boxes by name.
+        edges: The arrows; a pair (start, end) is a plain one.
+        title: Title above the drawing.
+        text_size: Size of all texts in points.
+
+    Raises:
+        ValueError: An arrow begins or ends at a box that is not there.
+    """
+    for node in nodes.values():
+        _draw_node(ax, node, text_size)
+    places = [(n.x - n.width / 2, n.x + n.width / 2) for n in nodes.values()]
+    for edge in edges:
+        arrow = edge if isinstance(edge, Edge) else Edge(*edge)
+        for name in (arrow.start, arrow.end):
+            if name not in nodes:
+                raise ValueError(f"no box is called {name!r}; there are {', '.join(nodes)}")
+        _draw_edge(ax, arrow, nodes[arrow.start], nodes[arrow.end], text_size)
+        if arrow.around is not None:
+            places.append((arrow.around, arrow.around))
+    ax.set_xlim(min(left for left, _ in places) - 0.3, max(right for _, right in places) + 0.3)
+    ax.set_ylim(
+        max(n.y + n.height / 2 for n in nodes.values()) + 0.2,
+        min(n.y - n.height / 2 for n in nodes.values()) - 0.2,
+    )
+    ax.set_aspect("equal")
+    ax.axis("off")
+    if title:
+        ax.set_title(title)
+
+
+def _draw_node(ax: Axes, node: Node, text_size: float) -> None:
+    framed = node.colour != "none"
+    if framed:
+        ax.add_patch(
+            FancyBboxPatch(
+                (node.x - node.width / 2, node.y - node.height / 2),
+                node.width,
+                node.height,
+                boxstyle="round,pad=0,rounding_size=0.12",
+                facecolor=node.colour,
+                edgecolor=INK,
+                linewidth=0.9,
+            )
+        )
+    colour = _text_colour(node.colour) if framed else INK
+    ax.text(node.x, node.y, node.text, ha="center", va="center", size=text_size, color=colour)
+
+
+def _draw_edge(ax: Axes, edge: Edge, start: Node, end: Node, text_size: float) -> None:
+    """One arrow between the sides that face each other, or around by the side."""
+    down = abs(end.y - start.y) >= (start.height + end.height) / 2
+    if edge.around is not None:
+        side = 1 if edge.around > start.x else -1
+        path = [
+            (start.x + side * start.width / 2, start.y),
+            (edge.around, start.y),
+            (edge.around, end.y),
+            (end.x + side * end.width / 2, end.y),
+        ]
+    elif down:
+        sign = 1 if end.y > start.y else -1
+        path = [
+            (start.x, start.y + sign * start.height / 2),
+            (end.x, end.y - sign * end.height / 2),
+        ]
+    else:
+        sign = 1 if end.x > start.x else -1
+        path = [(start.x + sign * start.width / 2, start.y), (end.x - sign * end.width / 2, end.y)]
+    if len(path) > 2:
+        ax.plot(*zip(*path[:-1], strict=True), color=edge.colour, linewidth=1.5)
+    ax.add_patch(
+        FancyArrowPatch(
+            path[-2],
+            path[-1],
+            arrowstyle="-|>",
+            mutation_scale=12,
+            color=edge.colour,
+            linewidth=1.5 if len(path) > 2 else 1.1,
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
+    if edge.text:
+        (x0, y0), (x1, y1) = path[len(path) // 2 - 1], path[len(path) // 2]
+        ax.text(
+            (x0 + x1) / 2 + 0.12,
+            (y0 + y1) / 2,
+            edge.text,
+            ha="left",
+            va="center",
+            size=text_size,
+            color=edge.colour,
+        )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch.nn import functional as F
 
 from cnnlib import drawing
@@ -209,3 +209,49 @@ def test_volumes_refuse_lists_that_do_not_match(ax):
         drawing.volumes(ax, shapes, names=["input"])
     with pytest.raises(ValueError, match="1 arrows, got 2"):
         drawing.volumes(ax, shapes, arrows=["a", "b"])
+
+
+def arrows(ax):
+    """Start and end of each arrow in the coordinates of the drawing."""
+    found = [p for p in ax.patches if isinstance(p, FancyArrowPatch)]
+    return [tuple(map(tuple, (p._posA_posB[0], p._posA_posB[1]))) for p in found]
+
+
+def test_a_diagram_joins_the_sides_that_face_each_other(ax):
+    nodes = {
+        "top": drawing.Node(0, 0, "one", width=2, height=1),
+        "bottom": drawing.Node(0, 3, "two", width=2, height=1),
+        "right": drawing.Node(5, 0, "three", drawing.INK, width=2, height=1),
+    }
+    drawing.diagram(ax, nodes, [("top", "bottom"), ("top", "right"), ("bottom", "top")])
+    assert arrows(ax) == [((0, 0.5), (0, 2.5)), ((1, 0), (4, 0)), ((0, 2.5), (0, 0.5))]
+    texts = {text.get_text(): text.get_color() for text in ax.texts}
+    assert texts == {"one": "black", "two": "black", "three": "white"}
+    low, high = ax.get_ylim()
+    assert low > high  # y grows downwards, as in the nodes
+    left, right = ax.get_xlim()
+    assert left < -1
+    assert right > 6
+
+
+def test_a_shortcut_runs_around_what_lies_between(ax):
+    nodes = {"x": drawing.Node(0, 0, "x"), "+": drawing.Node(0, 4, "+", width=1)}
+    edge = drawing.Edge("x", "+", "shortcut", drawing.BLUE, around=2.5)
+    drawing.diagram(ax, nodes, [edge], title="T")
+    (line,) = ax.lines
+    assert line.get_xydata().tolist() == [[1.5, 0], [2.5, 0], [2.5, 4]]
+    assert arrows(ax) == [((2.5, 4), (0.5, 4))]
+    label = next(text for text in ax.texts if text.get_text() == "shortcut")
+    assert label.get_position() == pytest.approx((2.62, 2))
+    assert ax.get_xlim()[1] > 2.5
+    assert ax.get_title() == "T"
+
+
+def test_text_without_a_box_has_no_box(ax):
+    drawing.diagram(ax, {"x": drawing.Node(0, 0, "input", "none")}, [])
+    assert not ax.patches
+
+
+def test_an_arrow_to_nowhere_is_named(ax):
+    with pytest.raises(ValueError, match=r"no box is called 'b'; there are a"):
+        drawing.diagram(ax, {"a": drawing.Node(0, 0, "a")}, [("a", "b")])
