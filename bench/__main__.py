@@ -22,6 +22,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=bench.__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}")
     parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default 9")
+    parser.add_argument(
+        "--clock",
+        choices=harness.CLOCKS,
+        default="wall",
+        help="cpu counts this process's own work: for a machine that has other things to do",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write all timings here")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(names())
@@ -37,7 +43,7 @@ def main() -> int:
     results: list[harness.Result] = []
     try:
         for name in arguments.names or names():
-            run(name, arguments.repetitions, results)
+            run(name, arguments, results)
     except KeyboardInterrupt:
         print(f"interrupted after {len(results)} comparisons; these were finished:")
         status = 130
@@ -49,13 +55,13 @@ def main() -> int:
     return status
 
 
-def run(name: str, repetitions: int, results: list[harness.Result]) -> None:
+def run(name: str, arguments: argparse.Namespace, results: list[harness.Result]) -> None:
     """Measure one bench module and append to ``results`` as it goes, with progress on stderr."""
     module = importlib.import_module(f"bench.{name}")
-    repetitions = min(repetitions, getattr(module, "MOST_REPETITIONS", sys.maxsize))
+    repetitions = min(arguments.repetitions, getattr(module, "MOST_REPETITIONS", sys.maxsize))
     for comparison in module.comparisons():
         print(f"{comparison.name}: {comparison.workload} … ", end="", file=sys.stderr, flush=True)
-        result = harness.measure(comparison, repetitions)
+        result = harness.measure(comparison, repetitions, arguments.clock)
         results.append(result)
         ours, *peers = result.timings
         ratios = [f"{peer.contender} {result.ratio(peer):.2f}×" for peer in peers]

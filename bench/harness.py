@@ -1,8 +1,9 @@
 """What every bench shares: interleaved timing, ratios of medians, one table, one JSON format.
 
-A bench module has a function `comparisons()` that yields `Comparison`s. It runs ours and its peers
-in turn, again and again, so that a machine that gets slower for a while slows all of them; what
-counts is the ratio of the medians of one run. Times of different runs are not comparable.
+A bench module has a function `comparisons()` that yields `Comparison`s. Ours and its peers run in
+turn, again and again, forwards and backwards through the list, so that a machine that gets slower
+for a while slows all of them. What counts is the median over the ratios within one repetition.
+Times of different runs are not comparable.
 """
 
 from __future__ import annotations
@@ -60,23 +61,32 @@ class Result:
     timings: list[Timing]
 
     def ratio(self, timing: Timing) -> float:
-        """How many times as long as ours this contender takes."""
-        return timing.median / self.timings[0].median
+        """How many times as long as ours this contender takes: the median over repetitions."""
+        pairs = zip(timing.seconds, self.timings[0].seconds, strict=True)
+        return statistics.median(theirs / ours for theirs, ours in pairs)
 
 
-def measure(comparison: Comparison, repetitions: int) -> Result:
+# CPU time counts the work of this process alone: the one to take when others use the machine too.
+# It misses what a process waits for, and what its children do.
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def measure(comparison: Comparison, repetitions: int, clock: str = "wall") -> Result:
     """Run every contender once to warm up, then `repetitions` times in turn."""
     if repetitions < 1:
         raise ValueError(f"repetitions must be at least 1, not {repetitions}")
+    now = CLOCKS[clock]
     contenders = {"cnnlib": comparison.ours, **comparison.peers}
     seconds: dict[str, list[float]] = {contender: [] for contender in contenders}
     for run in contenders.values():
         run()
+    turn = list(contenders.items())
     for _ in range(repetitions):
-        for contender, run in contenders.items():
-            start = time.perf_counter()
+        for contender, run in turn:
+            start = now()
             run()
-            seconds[contender].append(time.perf_counter() - start)
+            seconds[contender].append(now() - start)
+        turn.reverse()  # whoever comes first finds other things in the cache
     timings = [Timing(contender, values) for contender, values in seconds.items()]
     return Result(comparison.name, comparison.workload, comparison.note, timings)
 
@@ -123,7 +133,16 @@ def table(results: Iterable[Result]) -> str:
         for line in lines
     ]
     rule = "─" * max(map(len, text))
-    return "\n".join([text[0], rule, *text[1:], rule, "ratio: median time / cnnlib's", *notes])
+    return "\n".join(
+        [
+            text[0],
+            rule,
+            *text[1:],
+            rule,
+            "ratio: time / cnnlib's in the same repetition, median",
+            *notes,
+        ]
+    )
 
 
 def write_json(results: Iterable[Result], path: Path) -> None:
