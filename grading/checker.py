@@ -49,6 +49,7 @@ _SETTERS = frozenset(
 def prepare() -> None:
     """Before any fork: load what the first test would load."""
     proxy.known_modules()
+    proxy.notice_seeding()
 
 
 def serve(connection: socket.socket) -> None:
@@ -298,6 +299,7 @@ class _Checker:
     def run_test(self, index: int) -> dict:
         """Run one test cell; returns status, points and message."""
         test, maximum = self.tests[index], self.items[index]["points"]
+        self.current.begin_test()
         if self.one_kernel:
             return self.run_test_in_one_kernel(self.items[index])
         if not test.rules:

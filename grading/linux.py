@@ -119,8 +119,9 @@ def drop_privileges() -> None:
 
 
 # System calls that no answer to an assignment needs, and that have been the way into the kernel
-# before. (x86_64 number, aarch64 number); the two tables agree from 424 on.
-_FORBIDDEN = {
+# before. (x86_64 number, aarch64 number); the two tables agree from 424 on. The last three calls
+# exist on x86 only.
+_FORBIDDEN: dict[str, tuple[int, int | None]] = {
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -165,13 +166,22 @@ _FORBIDDEN = {
     "personality": (135, 92),
     "syslog": (103, 116),
     "vhangup": (153, 58),
+    "quotactl_fd": (443, 443),
+    "fanotify_init": (300, 262),
+    "clock_adjtime": (305, 266),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "ioperm": (173, None),
+    "iopl": (172, None),
+    "modify_ldt": (154, None),
 }
 _MACHINES = {
-    # column of the table, audit number, clone, socket
-    "x86_64": (0, 0xC000003E, 56, 41),
-    "aarch64": (1, 0xC00000B7, 220, 198),
+    # column of the table, audit number, clone, socket, ioctl
+    "x86_64": (0, 0xC000003E, 56, 41, 16),
+    "aarch64": (1, 0xC00000B7, 220, 198, 29),
 }
 _CLONE3 = 435
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # type into, or paste into, the terminal of somebody else
 _LOCAL_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6; the namespace has no way out anyway
 
 
@@ -186,6 +196,7 @@ def install_seccomp_filter() -> None:
     They fail with "operation not permitted" instead of killing, so that an innocent library that
     probes for one goes on. New namespaces are refused in ``clone`` too, and ``clone3``, whose
     flags a filter cannot read, pretends not to exist, as the C library expects on old kernels.
+    Writing into a terminal's input is refused in ``ioctl``.
     """
     program = b"".join(_filter_program(*_MACHINES[platform.machine()]))
     code = ctypes.create_string_buffer(program, len(program))
@@ -197,11 +208,13 @@ def install_seccomp_filter() -> None:
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(fprog), 0, 0), "seccomp")
 
 
-def _filter_program(column: int, audit: int, clone: int, socket_call: int) -> list[bytes]:
+def _filter_program(
+    column: int, audit: int, clone: int, socket_call: int, ioctl: int
+) -> list[bytes]:
     """The filter as classic BPF; each condition is one jump over one return."""
     load, jump_equal, jump_at_least, jump_bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, kill, refuse = 0x7FFF0000, 0x80000000, 0x00050000
-    number_at, machine_at, first_argument_at = 0, 4, 16
+    number_at, machine_at, first_argument_at, second_argument_at = 0, 4, 16, 24
 
     def step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
         return struct.pack("HBBI", code, if_true, if_false, value)
@@ -217,8 +230,16 @@ def _filter_program(column: int, audit: int, clone: int, socket_call: int) -> li
         not_permitted,
     ]
     for numbers in _FORBIDDEN.values():
-        program += [step(jump_equal, numbers[column], 0, 1), not_permitted]
+        number = numbers[column]
+        if number is not None:
+            program += [step(jump_equal, number, 0, 1), not_permitted]
     program += [
+        step(jump_equal, ioctl, 0, 5),
+        step(load, second_argument_at),
+        step(jump_equal, _TIOCSTI, 1, 0),
+        step(jump_equal, _TIOCLINUX, 0, 1),
+        not_permitted,
+        step(give, allow),
         step(jump_equal, _CLONE3, 0, 1),
         step(give, refuse | errno.ENOSYS),
         step(jump_equal, clone, 0, 4),

@@ -134,8 +134,8 @@ def _warm_grader(options: dict[str, Any]) -> Grader:
         try:
             grader = Grader(isolation=options["isolation"], limits=limits)
             try:
-                grader.students.wait_until_ready()
-                grader.checkers.wait_until_ready()
+                grader.students.wait_until_ready(grader.limits)
+                grader.checkers.wait_until_ready(grader.limits)
             except BaseException:
                 grader.close()
                 raise

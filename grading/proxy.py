@@ -36,7 +36,7 @@ import random
 import socket
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,9 @@ MAX_CALLBACK_DEPTH = 20
 MESSAGE_CHARACTERS = 4_000
 MAX_LINES, LINE_CHARACTERS = 30, 300
 MAX_SHARED = 200_000
+# From this many shared tensors on, and whenever their number has doubled since, those that no test
+# can reach any more are forgotten.
+TIDY_FROM = 64
 
 # Special methods a stand-in forwards if the student's class has them. None of them passes on a
 # value that the test compares with.
@@ -369,6 +372,8 @@ class _Pickler(pickle.Pickler):
         if isinstance(value, type) and value in remote.exception_numbers:
             return "handle", remote.exception_numbers[value]
         if isinstance(value, torch.Tensor):
+            if value.layout != torch.strided:
+                raise CannotCross("a sparse tensor cannot be sent; make it dense first")
             return "shared", remote.shared.number(value)
         if isinstance(value, (nn.Module, torch.optim.Optimizer)):
             number = remote.linked_number(value)
@@ -403,13 +408,14 @@ class Remote:
         self.kinds: dict[int, str] = {}
         self.exceptions: dict[int, type[Exception]] = {}
         self.exception_numbers: dict[type, int] = {}
-        self.released: dict[str, list[int]] = {"shared": [], "handle": [], "graph": []}
-        self.linked: dict[int, tuple[int, Any, Any]] = {}  # id -> number, object, content
+        self.released = _nothing_released()
+        self.linked: dict[int, tuple[int, Any]] = {}  # id -> number, content when it was sent
         self.callbacks: dict[int, Any] = {}
         self.callback_numbers: dict[int, int] = {}
         self.ids = itertools.count(1)
         self.link_numbers = itertools.count(1)
         self.depth = 0
+        self.tidy_at = TIDY_FROM
         self.random = _random_states()
         self.known_modules = known_modules()
         self.tuples: dict[tuple, type] = {}
@@ -454,6 +460,8 @@ class Remote:
         self.apply_effects(call, effects)
         result = self.decode(value, call)
         call.finish()
+        if len(self.shared) >= self.tidy_at:
+            self.tidy()
         if status == "ok":
             return result
         if status == "unsupported" and type(result) is str:
@@ -462,10 +470,24 @@ class Remote:
             raise self.exception(result)
         raise self.broken("an unknown kind of answer")
 
+    def tidy(self) -> None:
+        """Forget the shared tensors that no test can reach any more.
+
+        At the end of a request, when both sides agree about all of them: nothing that a test
+        changed is lost. The student's side hears of it with the next request.
+        """
+        self.released["shared"] += self.shared.forget_unreachable()
+        self.tidy_at = max(TIDY_FROM, 2 * len(self.shared))
+
+    def begin_test(self) -> None:
+        """A test cell begins: what only the one before it used may go, with the first request."""
+        self.tidy_at = 0
+
     def send(self, call: _Call, body: dict) -> None:
         """Send a request with the tensors that changed since the last one."""
         if self.dead:
             raise StudentGone(self.dead)
+        random_states = _random_states()
         message = {
             **body,
             "args": call.args,
@@ -474,7 +496,7 @@ class Remote:
             "inputs": [self.shared.number(tensor) for tensor in call.inputs],
             "grad": torch.is_grad_enabled(),
             "dtype": torch.get_default_dtype(),
-            "random": self.changed_random_states(),
+            "random": self.changed_random_states(random_states),
         }
         file = io.BytesIO()
         try:
@@ -486,7 +508,7 @@ class Remote:
                 f"an argument cannot be sent to the student's code: {error}"
             ) from error
         call.link()
-        released, self.released = self.released, {"shared": [], "handle": [], "graph": []}
+        released, self.released = self.released, _nothing_released()
         limits = wire.Limits(max_bytes=2**31, max_table=10**6)
         try:
             frame = wire.encode((self.shared.changes(), released, file.getvalue()), limits=limits)
@@ -494,6 +516,8 @@ class Remote:
         except OSError as error:
             self.dead = self.dead or "the student's process has ended"
             raise StudentGone(self.dead) from error
+        self.random = random_states
+        _set_generators.clear()
 
     def receive(self, call: _Call) -> tuple[int, str, bytes, list]:
         """One reply, checked; shared tensors are brought up to date."""
@@ -529,10 +553,10 @@ class Remote:
             number = state[0] if type(state) is tuple and state else None
             if number in self.shared:
                 continue
-            if type(number) is not int or number % 2 == 0:
+            if type(number) is not int or number % 2 == 0 or not 0 < number < 2**62:
                 raise ValueError("a shared tensor with somebody else's number")
-            if not 0 < number < 2 * MAX_SHARED:
-                raise ValueError(f"more than {MAX_SHARED} shared tensors")
+        if len(self.shared) + len(states) > MAX_SHARED:
+            raise ValueError(f"more than {MAX_SHARED} shared tensors")
 
     def broken(self, what: str) -> ProtocolError:
         """Mark the process as one that does not keep to the protocol; raise the result."""
@@ -544,16 +568,18 @@ class Remote:
         """Tell the student's process, with the next request, that we no longer need this."""
         self.released[kind].append(number)
 
-    def changed_random_states(self) -> dict[str, Any]:
+    def changed_random_states(self, now: dict[str, Any]) -> dict[str, Any]:
         """The random states that this side set or used since the last request.
 
         A test that seeds and then builds the student's layer and a reference layer gets the same
-        numbers in both.
+        numbers in both; also if it seeds twice with the same number, which changes nothing here
+        but much for the student's layer that has used the generator since.
         """
-        now = _random_states()
-        changed = {name: now[name] for name in now if not _same_state(now[name], self.random[name])}
-        self.random = now
-        return changed
+        return {
+            name: state
+            for name, state in now.items()
+            if name in _set_generators or not _same_state(state, self.random[name])
+        }
 
     # --- callbacks --------------------------------------------------------------------------
 
@@ -701,6 +727,7 @@ class Remote:
         """The stand-in is gone; unless there is a newer one, the student's side may forget."""
         current = self.stand_ins.get(number)
         if current is None or id(current) == identity:
+            self.kinds.pop(number, None)
             self.release("handle", number)
 
     def new_class(self, number: int, name: str, ancestors: tuple) -> Any:
@@ -755,9 +782,23 @@ class Remote:
     def linked_number(self, value: Any) -> int | None:
         """The number under which the student's process has this very module or optimiser."""
         entry = self.linked.get(id(value))
-        if entry is None or entry[2] != _fingerprint(value):
+        if entry is None or entry[1] != _fingerprint(value):
             return None
         return entry[0]
+
+    def enter_link(self, number: int, value: Any) -> None:
+        """From now on a number is enough for this module or optimiser, as long as it lives."""
+        before = self.linked.get(id(value))
+        if before is not None:
+            self.release("linked", before[0])
+        self.linked[id(value)] = (number, _fingerprint(value))
+        weakref.finalize(value, self.forget_link, number, id(value))
+
+    def forget_link(self, number: int, identity: int) -> None:
+        """The module or optimiser is gone; unless it was sent again since, so is its number."""
+        if self.linked.get(identity, (None,))[0] == number:
+            del self.linked[identity]
+            self.release("linked", number)
 
     def apply_effects(self, call: _Call, effects: list) -> None:
         """Repeat here what the student's code did to the arguments."""
@@ -817,12 +858,12 @@ class _Call:
     def link(self) -> None:
         """The modules and optimisers have been sent: from now on a number is enough."""
         for _, number, value in self.new_links:
-            self.remote.linked[id(value)] = (number, value, _fingerprint(value))
+            self.remote.enter_link(number, value)
 
     def relink(self, value: Any) -> None:
         entry = self.remote.linked.get(id(value))
         if entry is not None:
-            self.remote.linked[id(value)] = (entry[0], value, _fingerprint(value))
+            self.remote.linked[id(value)] = (entry[0], _fingerprint(value))
 
     def finish(self) -> None:
         """Stop sharing the tensors that were only arguments."""
@@ -954,6 +995,45 @@ def _is_name(text: Any) -> bool:
         and not keyword.iskeyword(text)
         and (not text.startswith("_") and len(text) <= 100)
     )
+
+
+def _nothing_released() -> dict[str, list[int]]:
+    return {"shared": [], "handle": [], "graph": [], "linked": []}
+
+
+# What sets one of the generators that everybody uses, and which of them were set since the last
+# request: setting one to the state it has already cannot be seen from the state.
+_SETTERS = {
+    "torch": ((torch, "manual_seed"), (torch, "seed"), (torch, "set_rng_state"),
+              (torch.random, "manual_seed"), (torch.random, "seed"),
+              (torch.random, "set_rng_state")),
+    "numpy": ((np.random, "seed"), (np.random, "set_state")),
+    "python": ((random, "seed"), (random, "setstate")),
+}  # fmt: skip
+_set_generators: set[str] = set()
+
+
+def notice_seeding(replace: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Have the functions that seed a global generator leave a note. For the checker's process.
+
+    Args:
+        replace: Sets an attribute of a module.
+    """
+
+    def noting(function: Callable, generator: str) -> Callable:
+        @functools.wraps(function)
+        def seeding(*args: Any, **kwargs: Any) -> Any:
+            _set_generators.add(generator)
+            return function(*args, **kwargs)
+
+        return seeding
+
+    for generator, places in _SETTERS.items():
+        noted: dict[Any, Callable] = {}  # torch.seed and torch.random.seed stay the same function
+        for module, name in places:
+            function = getattr(module, name)
+            noted.setdefault(function, noting(function, generator))
+            replace(module, name, noted[function])
 
 
 def _random_states() -> dict[str, Any]:

@@ -4,7 +4,8 @@ Threat model. A submission is a file that anybody may have edited with anything:
 metadata and outputs say nothing. So only the *text of the student's cells* is taken from it, and
 everything else, above all the test cells, comes from the source notebook. The file itself is
 parsed with size caps and without running any of it; the student's code is parsed to learn which
-names it defines, never imported.
+names it defines, never imported. This happens outside the sandbox, so there are caps for how much
+is parsed: a text made for the purpose costs a parser many times what an honest one does.
 
 Accidents are more frequent than attacks: Colab copies cells with their ids, editors lose
 metadata, students merge two cells or write a helper between two tasks. A solution cell is
@@ -18,7 +19,6 @@ student's helper cells and keep their place. Whatever had to be guessed is writt
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import re
 import warnings
@@ -29,9 +29,14 @@ from typing import Any
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_CELLS = 3000
-MAX_CELL_CHARACTERS = 200_000
-_MAX_REMEMBERED = 10_000
-STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
+MAX_PARTS = 3_000_000  # values and containers in the JSON
+MAX_CELL_CHARACTERS = 200_000  # a longer cell is left out
+MAX_PARSED_CHARACTERS = 20_000  # of a longer cell only what looks like a definition is seen
+MAX_CODE_CHARACTERS = 250_000  # of all cells, a longer one counted as one that is just parsed
+MAX_REMEMBERED_CHARACTERS = 300_000
+# What students find where the reference has its solution. nbgrader puts it there, so its
+# configuration says the same (ClearSolutions.code_stub), and a test compares the two.
+STUB = 'raise NotImplementedError("Write your answer here, then remove this line.")'
 
 _SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION.*?^[ \t]*### END SOLUTION[^\n]*\n?", re.M | re.S
@@ -151,6 +156,14 @@ def read_cells(data: bytes) -> list[Cell]:
     cells = [_read_cell(index, raw) for index, raw in enumerate(raw_cells)]
     if not any(cell.source.strip() for cell in cells):
         raise RebuildError("the notebook has no text in any cell")
+    code = [len(cell.source) for cell in cells if cell.kind == "code"]
+    looked_at = [min(n, MAX_PARSED_CHARACTERS) for n in code if n <= MAX_CELL_CHARACTERS]
+    if sum(looked_at) > MAX_CODE_CHARACTERS:
+        raise RebuildError(
+            f"the notebook has {sum(code)} characters of code, more than is read. Take out cells "
+            "that do not belong to the assignment and data such as encoded pictures, then hand it "
+            "in again"
+        )
     return cells
 
 
@@ -229,9 +242,11 @@ def rebuild(source: list[Cell], submission: list[Cell]) -> Plan:
 def bound_names(text: str) -> dict[str, str]:
     """Names that a cell binds at its top level: ``{name: "function" | "class" | "value"}``.
 
-    Lines for IPython (``%``, ``!``) are ignored; where the rest does not parse, lines that look
-    like definitions count.
+    Lines for IPython (``%``, ``!``) are ignored; where the rest does not parse, or is too long for
+    that, lines that look like definitions count. A cell too long to be run binds nothing.
     """
+    if len(text) > MAX_CELL_CHARACTERS:
+        return {}
     plain = without_magics(text)
     tree = parse(plain)
     if tree is None:
@@ -540,6 +555,12 @@ def _decode_text(data: bytes) -> str:
 def _parse_json(text: str) -> Any:
     if text.lstrip()[:1] == "<":
         raise RebuildError("the file is a web page, not a notebook; download the .ipynb itself")
+    parts = sum(map(text.count, ",[{"))
+    if parts > MAX_PARTS:
+        raise RebuildError(
+            f"the file holds about {parts} values, more than the {MAX_PARTS} that are read; clear "
+            "the outputs, then hand it in again"
+        )
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -596,9 +617,18 @@ def _text(value: Any) -> str:
 
 def parse(text: str) -> ast.Module | None:
     """A student's code as a syntax tree, to read only; None if too long, deep or not Python."""
-    if len(text) > MAX_CELL_CHARACTERS:
+    if len(text) > MAX_PARSED_CHARACTERS:
         return None
-    return _parse_again(text) if len(text) < _MAX_REMEMBERED else _parse(text)
+    if text in _parsed:  # cells are looked at several times, the source's for every submission
+        return _parsed[text]
+    if sum(map(len, _parsed)) + len(text) > MAX_REMEMBERED_CHARACTERS:
+        _parsed.clear()  # a syntax tree can be a thousand times as large as its text
+    tree = _parse(text)
+    _parsed[text] = tree
+    return tree
+
+
+_parsed: dict[str, ast.Module | None] = {}
 
 
 def _parse(text: str) -> ast.Module | None:
@@ -608,10 +638,6 @@ def _parse(text: str) -> ast.Module | None:
             return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-
-
-# The same cells are looked at several times, and the source's for every submission.
-_parse_again = functools.lru_cache(maxsize=500)(_parse)
 
 
 def _syntax_problem(text: str) -> str | None:

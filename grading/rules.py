@@ -21,14 +21,16 @@ And in the student's process, by `grading.watch`, for what text does not show. C
 stands beside an answer, such as a comparison with ``F.conv2d`` below it, breaks no rule.
 
 Threat model: the student's text is parsed with the caps of `grading.rebuild` and never run. The
-search follows each definition once and gives up on what is nested too deeply, so that no text
-makes it long; text that hides what it does gets past it and meets the watch.
+search follows each definition once, gives up on what is nested too deeply and has a number of steps
+for each task, so that no text makes it long; text that hides what it does gets past it and meets
+the watch. Where the steps did not suffice, a note says so to whoever looks at the submission.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -43,7 +45,7 @@ _LINE = re.compile(
 )
 _ATTEMPT = re.compile(r"^[ \t]*#+[ \t]*(?:FORBIDDEN\b|[Ff]orbidden[^\n:]*:).*$", re.M)
 _ENTRY = re.compile(r"^(?:(?P<module>import[ \t]+))?(?P<path>[^\W\d]\w*(?:\.\w+)*)(?P<star>\.\*)?$")
-_CAPTURED = re.compile(r"^([ \t]*)[\w, \t]+=[ \t]*[!%].*$", re.M)
+_CAPTURED = re.compile(r"^([ \t]*)\w[\w, \t]*=[ \t]*[!%].*$", re.M)
 _USUAL = {
     "F": "torch.nn.functional",
     "nn": "torch.nn",
@@ -51,7 +53,8 @@ _USUAL = {
     "Tensor": "torch.Tensor",
 }
 _MAX_DEPTH = 30
-_MAX_DEFINITIONS = 2_000
+MAX_STEPS = 50_000  # for one task: syntax nodes looked at and names looked up
+_spellings = functools.cache(watch.spellings)
 _RUNS_TEXT = frozenset(["exec", "eval", "compile", "run_cell", "ex", "ev"])
 
 
@@ -81,11 +84,11 @@ class Rule:
         *before, name = path.split(".")
         method = f"Tensor.{name}" if before[-1:] == ["Tensor"] else name
         in_torch = before[:1] == ["torch"] or path == "@"
-        return not self.module and in_torch and method in watch.spellings(self.path)
+        return not self.module and in_torch and method in _spellings(self.path)
 
     def forbids_method(self, name: str) -> bool:
         """Whether this method is forbidden on a tensor."""
-        return not self.module and f"Tensor.{name}" in watch.spellings(self.path)
+        return not self.module and f"Tensor.{name}" in _spellings(self.path)
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,9 @@ def _tasks(
             yield cell, used or list(group)
 
 
-def broken(items: Sequence[rebuild.Item], tasks: dict[str, TaskRules]) -> dict[str, str]:
+def broken(
+    items: Sequence[rebuild.Item], tasks: dict[str, TaskRules]
+) -> tuple[dict[str, str], list[str]]:
     """Which tests' tasks break a rule in their text.
 
     Args:
@@ -205,19 +210,32 @@ def broken(items: Sequence[rebuild.Item], tasks: dict[str, TaskRules]) -> dict[s
         tasks: From `read`.
 
     Returns:
-        By the test's grade_id, what to tell the student.
+        By the test's grade_id, what to tell the student; and notes on what could not be searched.
     """
     found: dict[str, str] = {}
+    notes: list[str] = []
+    if not tasks:
+        return found, notes
     known = _Known()
     for item in items:
         if item.kind in ("student", "instructor"):
             known.learn(item)
+            if len(item.source) > rebuild.MAX_PARSED_CHARACTERS:
+                notes.append(f"{item.name!r}: {_NOT_SEARCHED}")
         elif item.kind == "test" and item.name in tasks:
             task = tasks[item.name]
-            problem = _Search(known, task.rules).run(task.names)
+            search = _Search(known, task.rules)
+            problem = search.run(task.names)
             if problem is not None:
                 found[item.name] = problem
-    return found
+            elif search.steps > MAX_STEPS:
+                notes.append(f"the answer to {item.name!r}: {_NOT_SEARCHED}")
+    return found, notes
+
+
+_NOT_SEARCHED = (
+    "too long to be searched for what the task forbids; it was only watched while it ran"
+)
 
 
 def explain(labels: Sequence[str], where: str = "") -> str:
@@ -257,6 +275,16 @@ class _Definition:
         own = isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         return _locals(self.node) if own else {}
 
+    @cached_property
+    def assigned(self) -> dict[str, list[ast.expr]]:
+        """What a statement outside any function assigns, by name."""
+        found: defaultdict[str, list[ast.expr]] = defaultdict(list)
+        if not isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            for part in ast.walk(self.node):
+                for name, value in _pairs(part):
+                    found[name].append(value)
+        return dict(found)
+
 
 class _Known:
     """The names of the notebook so far, as Python would find them."""
@@ -287,6 +315,7 @@ class _Search:
     def __init__(self, known: _Known, rules: Sequence[Rule]) -> None:
         self.known = known
         self.rules = rules
+        self.steps = 0
         self.memory: dict[tuple[int, int], frozenset[str]] = {}
         self.parsed: list[ast.Module] = []  # kept: the memory goes by identity
 
@@ -301,16 +330,22 @@ class _Search:
                     if any(map(rule.forbids, definition.imports.get(name, ()))):
                         return explain([rule.label], _place(definition.node.lineno, definition))
         seen: set[int] = set()
-        while waiting and len(seen) < _MAX_DEFINITIONS:
-            definition = waiting.pop(0)
+        followed = set(names)
+        for definition in waiting:  # which grows meanwhile
             if id(definition.node) in seen or not definition.by_student:
                 continue
             seen.add(id(definition.node))
             for node, line in self.nodes(definition.node):
+                self.steps += 1
+                if self.steps > MAX_STEPS:
+                    return None
                 rule = self.rule_against(node, definition)
                 if rule is not None:
                     return explain([rule.label], _place(line, definition))
-                if isinstance(node, ast.Name) and node.id not in definition.locals:
+                if not isinstance(node, ast.Name) or node.id in followed:
+                    continue
+                if node.id not in definition.locals:
+                    followed.add(node.id)
                     waiting += self.known.names.get(node.id, [])
         return None
 
@@ -351,10 +386,12 @@ class _Search:
         """The full names that an expression may stand for; empty if nothing is known."""
         key = (id(node), id(definition))
         if key not in self.memory:
-            if depth > _MAX_DEPTH:
+            self.steps += 1
+            if depth > _MAX_DEPTH or self.steps > MAX_STEPS:
                 return frozenset()
             self.memory[key] = frozenset()  # for names that are defined by themselves
             self.memory[key] = frozenset(self.find(node, definition, depth + 1))
+            self.steps += len(self.memory[key])
         return self.memory[key]
 
     def find(self, node: ast.expr, definition: _Definition, depth: int) -> Iterator[str]:
@@ -393,8 +430,11 @@ class _Search:
             if hasattr(builtins, name):
                 yield f"builtins.{name}"
         for other in self.known.names.get(name, []):
+            self.steps += 1
+            if self.steps > MAX_STEPS:
+                return
             yield from other.imports.get(name, ())
-            for value in _assigned(other.node, name):
+            for value in other.assigned.get(name, ()):
                 yield from self.paths(value, other, depth)
 
     def of_call(self, node: ast.Call, definition: _Definition, depth: int) -> Iterator[str]:
@@ -480,14 +520,6 @@ def _bound(node: ast.stmt) -> tuple[set[str], bool]:
             if isinstance(owner, ast.Name):
                 names.add(owner.id)
     return names, plain
-
-
-def _assigned(node: ast.AST, name: str) -> Iterator[ast.expr]:
-    """The expressions that a statement outside any function assigns to a name."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return
-    for part in ast.walk(node):
-        yield from (value for target, value in _pairs(part) if target == name)
 
 
 def _pairs(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

@@ -81,9 +81,10 @@ class Grader:
 
         Raises:
             rebuild.RebuildError: The source notebook is unusable; a submission never raises.
+            IsolationError: This machine cannot isolate submissions.
         """
-        self.students.wait_until_ready()
-        self.checkers.wait_until_ready()
+        self.students.wait_until_ready(self.limits)
+        self.checkers.wait_until_ready(self.limits)
         start = time.monotonic()
         source_cells = rebuild.read_source(source)
         task_rules = rules.read(source_cells)
@@ -167,13 +168,13 @@ class _Run:
         self.grader = grader
         self.plan = plan
         self.rules = task_rules
-        self.forbidden = rules.broken(plan.items, task_rules)  # by the text alone
+        self.forbidden, not_searched = rules.broken(plan.items, task_rules)  # by the text alone
         self.seed = seed
         self.one_kernel = one_kernel
         self.limits = grader.limits
         self.results: dict[int, dict] = {}
         self.cells: dict[int, dict] = {}
-        self.notes: list[str] = list(plan.notes)
+        self.notes: list[str] = [*plan.notes, *not_searched]
         self.skip: set[int] = set()
         self.student: Session | None = None
         self.channel: socket.socket | None = None

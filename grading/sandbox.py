@@ -28,6 +28,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 MEBIBYTE = 1024 * 1024
 UNPRIVILEGED = 65534  # "nobody" on every Linux
@@ -289,11 +290,18 @@ class WarmParent:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def wait_until_ready(self) -> None:
-        """Wait until the imports are done.
+    def wait_until_ready(self, limits: Limits | None = None) -> None:
+        """Wait until the imports are done, then fork once on trial.
+
+        A machine on which every fork fails would otherwise give everybody 0 points. On trial no
+        student's code is there yet, so a failure is the machine's.
+
+        Args:
+            limits: Those of the submissions to come, for the trial.
 
         Raises:
-            IsolationError: The sandbox could not be built or its program failed.
+            IsolationError: The sandbox could not be built, its program failed, or a fork of it
+                could not be isolated.
         """
         if self.ready:
             return
@@ -305,22 +313,40 @@ class WarmParent:
             details = (message or {}).get("message") or self.errors.read(4000).decode(
                 "utf-8", "replace"
             )
-            self.close()
-            raise IsolationError(
-                f"the sandbox for the {self.role} did not start: {details.strip()}\n"
-                "Some distributions forbid user namespaces (sysctl kernel.unprivileged_userns_clone"
-                " or kernel.apparmor_restrict_unprivileged_userns), and so do many containers. "
-                "--isolation none grades without isolation, if you trust every submission."
-            )
+            self.refuse("did not start", details)
         self.ready = True
+        session, channel = self.start(limits or Limits(), trial=True)
+        with channel:
+            channel.settimeout(START_SECONDS)
+            try:
+                alive = channel.recv(1)
+            except OSError:
+                alive = b""
+        report = self.end(session)
+        if not alive:
+            self.refuse("cannot be forked", f"{report.get('reason')} {report.get('output', '')}")
 
-    def start(self, limits: Limits) -> tuple[Session, socket.socket]:
-        """Fork a worker; returns it and our end of its socket."""
-        self.wait_until_ready()
+    def refuse(self, what: str, details: str) -> NoReturn:
+        """Close the sandbox and say why nothing can be graded in it."""
+        self.ready = False
+        self.close()
+        raise IsolationError(
+            f"the sandbox for the {self.role} {what}: {details.strip()}\n"
+            "Some distributions forbid user namespaces (sysctl kernel.unprivileged_userns_clone"
+            " or kernel.apparmor_restrict_unprivileged_userns), and so do many containers. "
+            "--isolation none grades without isolation, if you trust every submission."
+        )
+
+    def start(self, limits: Limits, *, trial: bool = False) -> tuple[Session, socket.socket]:
+        """Fork a worker; returns it and our end of its socket.
+
+        One on trial sends a byte when all its walls stand, and ends.
+        """
+        self.wait_until_ready(limits)
         self.count += 1
         session = Session(self.count)
         ours, theirs = socket.socketpair()
-        order = {"op": "start", "id": session.number, "limits": asdict(limits)}
+        order = {"op": "start", "id": session.number, "trial": trial, "limits": asdict(limits)}
         with theirs:
             socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
         self.sessions[session.number] = session

@@ -9,10 +9,19 @@ tensor, so optimisers, ``torch.nn.init`` and everything else behave as usual.
 
 A replica's state is plain data: values, ``requires_grad`` and ``.grad``. Nothing that comes from
 the student's side is more than that.
+
+Whether a tensor changed is found by comparing its bytes with a copy of what the other side has.
+Torch counts changes too (``_version``), but not those through ``.data``, and tests use that. The
+copies would add up over an assignment, so the checker forgets what no test can reach any more
+(`SharedTensors.forget_unreachable`) and has the other side forget it too.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +32,8 @@ from torch import nn
 # Bound now: a submission that patches torch in its own process breaks its own answers, not the
 # exchange of the others.
 _equal, _no_grad = torch.equal, torch.no_grad
+_compare_memory = ctypes.CDLL(None).memcmp
+_compare_memory.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 State = tuple[int, bool, bool, torch.Tensor, "torch.Tensor | None"]
 
@@ -67,16 +78,30 @@ class SharedTensors:
                 del self._numbers[id(tensor)]
                 self._known.pop(number, None)
 
+    def forget_unreachable(self) -> list[int]:
+        """Stop sharing what only this table holds; returns its numbers, for the other side.
+
+        To be called when the other side has been told the last changes. A tensor stays as long as
+        anything could still change it or ask for it: a variable, a module, a graph of a backward
+        pass, another tensor or array that shares its memory, or one that holds its gradient.
+        """
+        # Without a variable of its own for the tensor, which would count as one that holds it.
+        alone = [number for number in self._tensors if not _is_held(self._tensors, number)]
+        self.forget(alone)
+        return alone
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
     def changes(self) -> list[State]:
         """States that the other side does not have yet; from now on it counts as having them."""
         changed = []
         for number, tensor in self._tensors.items():
             known = self._known.get(number)
             if known is None or _differs(tensor, known):
-                state = _state(number, tensor)
                 # A copy: the tensor will be changed in place.
-                self._known[number] = (*state[:3], state[3].clone(), _copy(state[4]))
-                changed.append(state)
+                self._known[number] = _copied(_state(number, tensor))
+                changed.append(self._known[number])
         return changed
 
     def apply(self, states: list[State]) -> None:
@@ -93,7 +118,7 @@ class SharedTensors:
                 tensor = nn.Parameter(data, requires_grad) if is_parameter else data
                 self._enter(number, tensor)
             _assign(tensor, data, requires_grad, grad)
-            self._known[number] = (number, is_parameter, requires_grad, data.clone(), _copy(grad))
+            self._known[number] = _copied((number, is_parameter, requires_grad, data, grad))
 
     def _enter(self, number: int, tensor: torch.Tensor) -> None:
         self._tensors[number] = tensor
@@ -101,7 +126,7 @@ class SharedTensors:
 
 
 def _state(number: int, tensor: torch.Tensor) -> State:
-    grad = tensor.grad if tensor.is_leaf else None
+    grad = _grad(tensor)
     return (
         number,
         isinstance(tensor, nn.Parameter),
@@ -111,31 +136,87 @@ def _state(number: int, tensor: torch.Tensor) -> State:
     )
 
 
-def _copy(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    return None if tensor is None else tensor.clone()
+def _grad(tensor: torch.Tensor) -> torch.Tensor | None:
+    """The gradient; one that was left over from another shape, by setting ``.data``, is none."""
+    grad = tensor.grad if tensor.is_leaf else None
+    fits = grad is not None and grad.shape == tensor.shape and grad.dtype == tensor.dtype
+    return grad if fits else None
+
+
+def _copied(state: State) -> State:
+    """The state with its own copy of the values."""
+    number, is_parameter, requires_grad, data, grad = state
+    return number, is_parameter, requires_grad, _copy(data), None if grad is None else _copy(grad)
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy whose memory is just its numbers in order."""
+    return tensor.resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format)
 
 
 def _differs(tensor: torch.Tensor, known: State) -> bool:
     _, _, requires_grad, data, grad = known
-    now = tensor.grad if tensor.is_leaf else None
+    now = _grad(tensor)
     if tensor.requires_grad != requires_grad or (now is None) != (grad is None):
         return True
-    return _unequal(tensor.detach(), data) or (
-        now is not None and grad is not None and _unequal(now.detach(), grad)
-    )
+    return _unequal(tensor, data) or (now is not None and grad is not None and _unequal(now, grad))
 
 
-def _unequal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.shape != b.shape or a.dtype != b.dtype:
+def _unequal(tensor: torch.Tensor, plain: torch.Tensor) -> bool:
+    """Whether bytes differ: NaN equals itself, and -0.0 differs from 0.0.
+
+    Args:
+        tensor: Any tensor with strides.
+        plain: One made by `_copy` or `grading.wire`.
+    """
+    if tensor.shape != plain.shape or tensor.dtype != plain.dtype or tensor.device != plain.device:
         return True
-    if a.device.type == "meta" or a.numel() == 0:
+    if tensor.device.type == "meta" or tensor.numel() == 0:
         return False
-    # Bytes, so that NaN equals itself and -0.0 differs from 0.0.
-    return not _equal(_bytes(a), _bytes(b))
+    # Asked for every shared tensor with every message, so the usual case without a copy.
+    if tensor.is_contiguous() and tensor.is_cpu and not (tensor.is_neg() or tensor.is_conj()):
+        return _compare_memory(tensor.data_ptr(), plain.data_ptr(), plain.nbytes) != 0
+    return not _equal(_bytes(tensor.detach()), _bytes(plain))
 
 
 def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
+    return _copy(tensor).reshape(-1).view(torch.uint8)
+
+
+def _is_held(tensors: dict[int, torch.Tensor], number: int) -> bool:
+    """Whether anything but this table holds a tensor, its memory or its gradient."""
+    tensor, grad = _holders(tensors, number)
+    alone, alone_grad = _holders_of_a_lonely_one()
+    return any(map(operator.gt, (*tensor, *grad), (*alone, *alone_grad)))
+
+
+def _holders(tensors: dict[int, torch.Tensor], number: int) -> tuple[tuple, tuple]:
+    """How many hold a tensor of the table, and how many its gradient.
+
+    In Python, in torch (a graph holds its leaves), and its memory (views, ``.data``, arrays).
+    """
+    in_python = sys.getrefcount(tensors[number])  # before a variable here makes it one more
+    tensor = tensors[number]
+    found = in_python, tensor._use_count(), _memory_holders(tensor)
+    grad = tensor.grad if tensor.is_leaf else None
+    if grad is None:
+        return found, ()
+    return found, (sys.getrefcount(grad), grad._use_count(), _memory_holders(grad))
+
+
+@functools.cache
+def _holders_of_a_lonely_one() -> tuple[tuple, tuple]:
+    """The same of a tensor that only a table holds: what torch itself counts varies by version."""
+    tensors = {0: nn.Parameter(torch.zeros(1))}
+    tensors[0].grad = torch.zeros(1)
+    return _holders(tensors, 0)
+
+
+def _memory_holders(tensor: torch.Tensor) -> int:
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return 0  # no memory that anything could share
+    storage = tensor.untyped_storage()
+    return torch._C._storage_Use_Count(storage._cdata) + sys.getrefcount(storage)
 
 
 def _checked(state: Any) -> State:

@@ -243,6 +243,8 @@ class _Student:
         for number in numbers:
             if kind == "graph":
                 self.graphs.pop(number, None)
+            elif kind == "linked":
+                self.linked.pop(number, None)
             elif kind == "handle":
                 value = self.objects.pop(number, None)
                 self.own.discard(id(value))

@@ -25,7 +25,7 @@ import inspect
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 _KNOWN_CODES = 100_000
@@ -153,28 +153,43 @@ class Watch:
     def active(self) -> Iterator[None]:
         """Watch what runs inside."""
         before = sys.getprofile(), threading.getprofile()
-        threading.setprofile(self.notice)
+        notice = self.noticer()
+        threading.setprofile(notice)
         try:
             with _operations_watched_by(self) if self.names else contextlib.nullcontext():
-                sys.setprofile(self.notice)
+                sys.setprofile(notice)
                 yield
         finally:
             sys.setprofile(before[0])
             threading.setprofile(before[1])  # type: ignore[arg-type]
 
-    def notice(self, frame: types.FrameType, event: str, argument: Any) -> None:
-        """Called by Python for every call and return."""
-        if event == "call":
-            known = self.codes.get(id(frame.f_code))
-            label = known[1] if known else self.new_code(frame)
-        elif event == "c_call":
-            label = self.label_of(argument)
-            if label is not None and _is_ours(frame):
+    def noticer(self) -> Callable[[types.FrameType, str, Any], None]:
+        """The function that Python calls for every call and return."""
+        # Names of its own, and the usual answer without another call: it runs for everything that
+        # the student's code does, and most of the cost of having rules is here.
+        codes, objects, endings, broken = self.codes, self.objects, self.endings, self.broken
+
+        def notice(frame: types.FrameType, event: str, argument: Any) -> None:
+            if event == "c_call":
+                if id(argument) not in objects:
+                    try:
+                        name = argument.__name__
+                    except AttributeError:
+                        return
+                    if name not in endings and (name.__class__ is not str or "." not in name):
+                        return
+                label = self.label_of(argument)
+                if label is not None and _is_ours(frame):
+                    return
+            elif event == "call":
+                known = codes.get(id(frame.f_code))
+                label = known[1] if known else self.new_code(frame)
+            else:
                 return
-        else:
-            return
-        if label is not None:
-            self.broken.add(label)
+            if label is not None:
+                broken.add(label)
+
+        return notice
 
     def new_code(self, frame: types.FrameType) -> str | None:
         """The rule against a function that was not met before, by the module it comes from."""

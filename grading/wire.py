@@ -265,7 +265,9 @@ class _Encoder:
             return head
         self.fits(tensor.numel() * tensor.element_size())
         with torch.no_grad():
-            dense = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+            plain = tensor.detach().resolve_conj().resolve_neg().cpu()
+            # Not `contiguous`, which leaves a single element with any stride as it is.
+            dense = plain.clone(memory_format=torch.contiguous_format)
             data = dense.reshape(-1).view(torch.uint8).numpy().tobytes()
         return (*head, data)
 

@@ -4,6 +4,7 @@ The student's end runs in a thread here: what is tested is what crosses, not the
 """
 
 import copy
+import gc
 import inspect
 import random
 import socket
@@ -126,6 +127,7 @@ def world(monkeypatch):
     found = types.SimpleNamespace(**remote.request("lookup", (names,), share=True))
     found.remote = remote
     found.real = namespace
+    found.server = server
     yield found
     ours.close()
     thread.join(5)
@@ -443,13 +445,143 @@ def test_what_cannot_cross_says_so(world):
         torch.testing.assert_close(world.sparse(), torch.eye(2))
 
 
+def settle(world):
+    """Have both sides forget what nothing can reach any more."""
+    gc.collect()
+    for _ in range(2):  # the first tells the student's side with the second
+        world.remote.begin_test()
+        assert world.add(1) == 3
+
+
+def sizes(world):
+    ours, theirs = world.remote, world.server
+    kept = (ours.stand_ins, ours.kinds, ours.linked, theirs.linked, theirs.objects, theirs.graphs)
+    return [len(ours.shared), len(theirs.shared), *map(len, kept)]
+
+
+def one_of_everything(world, size):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, size))
+    world.freeze(model)
+    world.halve(world.make_optimizer(nn.Linear(2, 2)))
+    net = world.Net(size)
+    net.eval()
+    net(torch.ones(3, 2, requires_grad=True)).sum().backward()
+    world.square(torch.ones(2, requires_grad=True))
+    return [p.sum().item() for p in net.parameters()], net.state_dict()
+
+
+def test_nothing_is_kept_of_what_no_test_can_reach(world):
+    one_of_everything(world, 3)
+    settle(world)
+    before = sizes(world)
+    for size in (1, 2, 4):
+        one_of_everything(world, size)
+    settle(world)
+    assert sizes(world) == before
+
+
+def test_a_long_test_does_not_pile_tensors_up(world):
+    for _ in range(2 * proxy.TIDY_FROM):
+        assert world.Net(1).first.weight.shape == (1, 2)
+        world.runner(nn.Linear(2, 2), torch.ones(1, 2))
+    assert len(world.remote.shared) <= proxy.TIDY_FROM + 10
+    assert len(world.server.shared) <= proxy.TIDY_FROM + 10
+    assert len(world.server.linked) < 10
+
+
+def test_what_a_test_changed_last_is_not_forgotten(world):
+    net = world.Net(1)
+    net.eval()
+    settle(world)
+    shared = len(world.server.shared)
+    net.first.weight.data.fill_(2.0)  # the parameter itself is held by nothing here
+    values = net.first.bias.data
+    settle(world)
+    values.fill_(3.0)
+    settle(world)
+    inside = world.real["torch"].nn.functional.linear(torch.ones(1, 2), *world_net(world, net))
+    assert inside.tolist() == [[7.0]]
+    del values
+    settle(world)
+    assert len(world.server.shared) == shared
+
+
+def world_net(world, net):
+    """Weight and bias of the first layer as the student's process has them."""
+    real = world.server.objects[object.__getattribute__(net, "_stand_in")[1]]
+    return real.first.weight, real.first.bias
+
+
+def test_a_module_that_was_sent_is_known_until_it_changes(world):
+    model = nn.Linear(2, 2)
+    world.runner(model, torch.ones(1, 2))
+    (number, _), *others = world.remote.linked.values()
+    assert not others
+    world.runner(model, torch.ones(1, 2))
+    assert world.remote.linked[id(model)][0] == number
+    model.extra = "new"
+    world.runner(model, torch.ones(1, 2))
+    assert world.remote.linked[id(model)][0] != number
+    world.add(1)
+    assert list(world.server.linked) == [world.remote.linked[id(model)][0]]
+
+
+def test_setting_a_generator_twice_to_the_same_state_is_noticed(monkeypatch):
+    proxy.notice_seeding(monkeypatch.setattr)
+    remote, theirs = lying(*[framed((number, "ok", OK, [], [])) for number in range(1, 20)])
+
+    def sent():
+        states = remote.changed_random_states(proxy._random_states())
+        assert remote.request("call", ()) == 1
+        return set(states)
+
+    seeds = {
+        "torch": lambda: torch.manual_seed(0),
+        "numpy": lambda: np.random.seed(0),  # noqa: NPY002 - as students do
+        "python": lambda: random.seed(0),
+    }
+    with theirs:
+        sent()
+        for name, seed in seeds.items():
+            seed()
+            sent()
+            assert sent() == set()
+            seed()
+            assert sent() == {name}
+            assert sent() == set()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            assert sent() == {"torch"}
+        assert sent() == {"torch"}
+        torch.rand(1)
+        assert sent() == {"torch"}
+
+
+def test_a_state_whose_memory_does_not_exist_ends_the_process():
+    meta = torch.ones(3, device="meta")
+    remote, theirs = lying(framed((1, "ok", OK, [(2, False, False, meta, None)], [])))
+    with theirs, pytest.raises(proxy.ProtocolError):
+        remote.request("call", (torch.ones(3),))
+
+
+def test_a_student_cannot_share_without_end(monkeypatch):
+    monkeypatch.setattr(proxy, "MAX_SHARED", 3)
+    states = [(number, False, False, torch.ones(1), None) for number in (1, 3, 5, 7)]
+    remote, theirs = lying(framed((1, "ok", OK, states, [])))
+    with theirs, pytest.raises(proxy.ProtocolError, match="more than 3"):
+        remote.request("call", ())
+
+
 def lying(*replies):
     """A student's end that answers with these bytes."""
     ours, theirs = socket.socketpair()
 
     def serve():
         for reply in replies:
-            wire.receive_frame(theirs)
+            try:
+                wire.receive_frame(theirs)
+            except (EOFError, OSError):  # the test has seen enough
+                return
             theirs.sendall(reply)
 
     threading.Thread(target=serve, daemon=True).start()

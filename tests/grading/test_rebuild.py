@@ -1,14 +1,18 @@
 """Rebuilding: the student's cells are found whatever happened to the notebook, and only theirs."""
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 from conftest import FULL, MINI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from traitlets.config import PyFileConfigLoader
 
-from grading import rebuild
+from grading import rebuild, rules
 
+ROOT = Path(__file__).resolve().parents[2]
 MINI_BYTES = MINI.read_bytes()
 
 
@@ -231,6 +235,8 @@ def test_notebook_format_3(source, right):
         (b"\xff\xfe\x00", "not text"),
         (b"[" * 100_000, "nested"),
         (b'{"cells": [' + b"{}," * 5000 + b"{}]}", "cells"),
+        (b'{"cells": [' + b"[]," * 2_100_000 + b"0]}", "clear the outputs"),
+        (b'{"cells": 5, "x": "\xed\xa0\x80"}', "not text"),
         (b" " * (rebuild.MAX_FILE_BYTES + 1), "larger"),
     ],
     ids=str,
@@ -287,6 +293,95 @@ def test_a_cell_that_is_far_too_long_is_left_out(source, right):
     plan = plan_of(source, right)
     assert order(plan) == USUAL
     assert "left out" in " ".join(plan.notes)
+
+
+def test_the_stub_is_the_one_that_students_are_given():
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+    assert config.ClearSolutions.code_stub["python"] == rebuild.STUB
+    released = {path: json.loads(path.read_text()) for path in ROOT.glob("exercises/*/*.ipynb")}
+    assert released
+    for path, notebook in released.items():
+        solutions = [
+            "".join(cell["source"])
+            for cell in notebook["cells"]
+            if cell["metadata"].get("nbgrader", {}).get("solution") and cell["cell_type"] == "code"
+        ]
+        assert solutions, path
+        assert all(rebuild.STUB in text for text in solutions), path
+
+
+def test_a_stub_below_the_answer_does_not_replace_it(source, right, stub):
+    text = stub.cell("output_size")["source"]
+    assert rebuild.STUB in text
+    right.insert(text, before="test_box")
+    assert order(plan_of(source, right)) == USUAL
+
+
+MILLION = 1_000_000
+NASTY = {
+    "brackets": "(" * 5 * MILLION,
+    "signs": "-" * MILLION + "1",
+    "brackets in a cell": "(" * 19_000,
+    "signs in a cell": "-" * 19_000 + "1",
+    "sum": "1+" * 9_000 + "1",
+    "powers": "1**" * 6_000 + "1",
+    "attributes": "a" + ".a" * 9_000,
+    "calls": "a" + "()" * 9_000,
+    "items": "a" + "[0]" * 6_000,
+    "comparisons": "1<" * 9_000 + "1",
+    "conditions": "1 if 1 else " * 1_600 + "1",
+    "branches": "if a:\n b\n" + "elif a:\n b\n" * 1_700,
+    "functions": "lambda:" * 2_800 + "1",
+    "texts in texts": "f'{" * 300 + "1" + "}'" * 300,
+    "texts in texts, quoted": "x = " + "f\"{f'{" * 50 + "1" + "}'}\"" * 50,
+    "text of many parts": "f'" + "{a}" * 6_000 + "'",
+    "blocks": "".join(" " * depth + "if 1:\n" for depth in range(200)),
+    "digits": "1" * 19_000,
+    "blanks": " " * 19_000 + "\n(",
+    "blanks and a sign": "(\n" + " " * 19_000 + "=",
+    "statements": "a;" * 9_000,
+    "null bytes": "a\0" * 1_000,
+    "byte order marks": "\ufeff\ufeffx = 1\ufeff",
+    "half a character": "x = '\ud800'\n\udfff = 1",
+}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_text_that_hurts_a_parser_is_left_to_the_sandbox(name, source, right, monkeypatch):
+    parsed = []
+    parse = ast.parse
+    monkeypatch.setattr(rebuild, "_parsed", {})
+    monkeypatch.setattr(ast, "parse", lambda text, *more: parsed.append(text) or parse(text, *more))
+    task = rules.TaskRules(frozenset({"convolve", "a"}), (rules.Rule("sum", "builtins.sum"),))
+    right.insert(NASTY[name], before="convolve")
+    right.put(summarize=NASTY[name])
+    plan = plan_of(source, right)
+    rules.broken(plan.items, {"test_convolve": task})
+    assert max(map(len, parsed)) <= rebuild.MAX_PARSED_CHARACTERS
+    # What can be run is run, in the sandbox, where its author learns what is wrong with it.
+    cells = [text for text in texts(plan) if text[:8] == rebuild._text(NASTY[name])[:8]]
+    too_long = len(NASTY[name]) > rebuild.MAX_CELL_CHARACTERS
+    assert len(cells) == (0 if too_long else 2)
+    assert ("left out" in " ".join(plan.notes)) == too_long
+    assert {"output_size", "convolve", "test_summarize"} <= set(order(plan))
+
+
+def test_much_code_is_refused_before_it_is_parsed(source, right, monkeypatch):
+    rebuild.read_source(source.bytes)
+    monkeypatch.setattr(rebuild, "_parse", None)
+    for _ in range(16):
+        right.insert("a;" * (rebuild.MAX_PARSED_CHARACTERS // 2))
+    with pytest.raises(rebuild.RebuildError, match="characters of code, more than is read"):
+        rebuild.read_cells(right.bytes)
+
+
+def test_few_syntax_trees_are_remembered(monkeypatch):
+    monkeypatch.setattr(rebuild, "_parsed", {})
+    for number in range(30):
+        assert rebuild.parse(f"x = {number}\n" + "#" * 19_000) is not None
+        assert sum(map(len, rebuild._parsed)) <= rebuild.MAX_REMEMBERED_CHARACTERS
+    tree = rebuild.parse("x = 1")
+    assert rebuild.parse("x = 1") is tree
 
 
 nasty = st.recursive(

@@ -32,7 +32,8 @@ def broken(labels, *cells, names=("conv",)):
     items = [rebuild.Item("instructor", "imports", IMPORTS)]
     items += [rebuild.Item("student", f"cell {n}", text) for n, text in enumerate(cells, 1)]
     items.append(rebuild.Item("test", "test_conv", "", 1.0))
-    return rules.broken(items, {"test_conv": task}).get("test_conv")
+    found, _ = rules.broken(items, {"test_conv": task})
+    return found.get("test_conv")
 
 
 def test_names_are_read_with_the_imports_of_the_notebook():
@@ -195,8 +196,53 @@ def test_text_that_makes_trouble_ends_the_search_soon():
     assert broken(["F.conv2d"], loop, "def other(x):\n    return conv(x, x)") is None
     assert broken(["F.conv2d"], "def conv(x, w): return x" + ".y" * 5_000) is None
     assert broken(["F.conv2d"], "def conv(x, w): return " + "x + " * 4_000 + "x") is None
-    many = "\n".join(f"def f{n}(x):\n    return f{n + 1}(x)" for n in range(1_500))
-    assert "F.conv2d" in broken(["F.conv2d"], many + "\nf1500 = F.conv2d\nconv = f0")
+    many = "\n".join(f"def f{n}(x):\n    return f{n + 1}(x)" for n in range(500))
+    assert "F.conv2d" in broken(["F.conv2d"], many + "\nf500 = F.conv2d\nconv = f0")
+
+
+LONG = {
+    # Each makes the search look at every part of the text for every part of the text.
+    "many definitions of a name": ["z = 1\n" + "z.a = z\n" * 2_000, function("z;" * 8_000)],
+    "many values of a name": [function("y = x\n" * 1_000 + "x = y\n" * 300 + "y.a;" * 1_000)],
+    "many imports of a name": [
+        function("".join(f"import a{n} as x\n" for n in range(600)) + "x.a.a;" * 500)
+    ],
+    "long statements": [f"v{n} = z = [{'z, ' * 6_000}]" for n in range(4)]
+    + [function("v0, v1, v2, v3;" * 1_000)],
+    "much code": [f"def f{n}(): {'f.x(1);' * 2_500}" for n in range(4)]
+    + [function("f0(), f1(), f2(), f3()")],
+    "too long for one cell": [function("x;" * (rebuild.MAX_PARSED_CHARACTERS // 2))],
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_the_search_has_a_number_of_steps_and_says_when_they_were_used_up(name, monkeypatch):
+    looked_at = []
+    rule_against = rules._Search.rule_against
+    forbids = rules.Rule.forbids
+
+    def counted(self, node, definition):
+        looked_at.append(1)
+        return rule_against(self, node, definition)
+
+    def counted_path(self, path):
+        looked_at.append(1)
+        return forbids(self, path)
+
+    monkeypatch.setattr(rules._Search, "rule_against", counted)
+    monkeypatch.setattr(rules.Rule, "forbids", counted_path)
+    task = rule("F.conv2d")
+    items = [rebuild.Item("student", f"cell {n}", text) for n, text in enumerate(LONG[name])]
+    items += [
+        rebuild.Item("student", "more", "def g(): pass"),
+        rebuild.Item("test", "test_conv", ""),
+    ]
+    found, notes = rules.broken(items, {"test_conv": task})
+    assert found == {}
+    assert len(looked_at) < 3 * rules.MAX_STEPS
+    assert len(notes) == 1
+    assert "too long to be searched" in notes[0]
+    assert rules.broken(items, {}) == ({}, [])
 
 
 def noticed(labels, function):

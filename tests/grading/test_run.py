@@ -78,6 +78,13 @@ def test_the_policy_mounts_nothing_of_the_course(as_root):
     assert "--clearenv" in command
 
 
+def test_a_machine_where_forks_fail_gives_nobody_zero_points(source, right):
+    impossible = sandbox.Limits(open_files=-7)  # as good as a kernel that refuses a namespace
+    grader = run.Grader(isolation="none", limits=impossible)
+    with grader, pytest.raises(sandbox.IsolationError, match=r"(?s)cannot be forked.*ValueError"):
+        grader.grade(source.bytes, right.bytes, seed="a")
+
+
 @pytest.mark.slow
 def test_reference_stub_and_partly_right(grader, source, stub, right):
     result = grader.grade(source.bytes, right.bytes, seed="a")
@@ -137,6 +144,41 @@ def test_what_an_earlier_test_cell_defined_survives_a_crash(grader, source, righ
     box = next(test for test in result["tests"] if test["grade_id"] == "test_box")
     assert box["status"] == "killed"
     assert "exit status 5" in box["message"]
+
+
+@pytest.mark.slow
+def test_seeding_again_with_the_same_number_starts_the_students_numbers_again(
+    grader, source, right
+):
+    source.put(
+        test_summarize="""
+import random
+import numpy as np
+import torch
+for seed in (torch.manual_seed, np.random.seed, random.seed):
+    for start in (0, 7):
+        seed(start)
+        first = summarize([1.0])
+        seed(start)
+        second, third = summarize([1.0]), summarize([1.0])
+        assert first[seed.__module__] == second[seed.__module__], seed
+        assert second[seed.__module__] != third[seed.__module__], seed
+"""
+    )
+    right.put(
+        summarize="""
+import random
+import numpy as np
+import torch
+def summarize(values):
+    return {
+        torch.manual_seed.__module__: torch.rand(1).item(),
+        np.random.seed.__module__: np.random.rand(),
+        random.seed.__module__: random.random(),
+    }
+"""
+    )
+    assert outcome(grader.grade(source.bytes, right.bytes, seed="a")) == FULL
 
 
 @pytest.mark.slow

@@ -75,8 +75,10 @@ def test_tensors_arrive_bit_for_bit(dtype, shape):
         torch.arange(4).expand(3, 4),
         torch.tensor([1 + 2j]).conj(),
         torch.tensor([float("nan"), float("inf")]),
+        torch.arange(12.0).reshape(3, 4)[:1, 1::4],
+        torch.tensor([5, 6])[::2],
     ],
-    ids=["transposed", "expanded", "conjugate", "nan"],
+    ids=["transposed", "expanded", "conjugate", "nan", "one of a matrix", "every second of two"],
 )
 def test_views_arrive_as_the_values_they_show(tensor):
     torch.testing.assert_close(decode(encode(tensor)), tensor.clone(), equal_nan=True)
