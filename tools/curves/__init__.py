@@ -1,0 +1,1 @@
+"""Training curves that chapters show and do not compute again: one script for each page."""
