@@ -51,6 +51,36 @@ def test_formulas_are_typeset_without_a_network(desktop):
     )
 
 
+FIGURES = r"<([a-z]+-[a-z]+)[^>]*>\n(.*?)\n</\1>"
+
+
+def figures_of(chapter_name):
+    """Name and fallback of each interactive figure of a chapter."""
+    path = course.ROOT / "book" / f"{chapter_name}.ipynb"
+    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown"]
+    return re.findall(FIGURES, "\n".join(cells), re.DOTALL)
+
+
+def test_interactive_figures_come_to_life_and_have_a_fallback(desktop, chapter_name):
+    for name, fallback in figures_of(chapter_name):
+        assert len(re.sub(r"<[^>]*>", "", fallback)) > 40, f"{name}: nothing to read without it"
+        element = desktop.page.locator(f"article {name}")
+        element.scroll_into_view_if_needed()
+        desktop.page.wait_for_function("name => customElements.get(name) !== undefined", arg=name)
+        assert element.locator("input, button, select").count() > 0
+        assert element.get_by_text("On the website of the course").is_hidden()
+
+
+def test_there_are_interactive_figures():
+    """The test above would pass on a book that has lost them."""
+    names = {n for path in course.chapters() for n, _ in figures_of(chapter_of(path))}
+    assert {"conv-stepper", "stack-calculator"} <= names
+
+
+def chapter_of(path):
+    return path.relative_to(course.ROOT / "book").with_suffix("").as_posix()
+
+
 def test_the_site_has_formulas(visit):
     """The test above would pass on a book whose formulas all got lost."""
     sources = {

@@ -1,0 +1,1041 @@
+"""The interactive figures: their arithmetic against cnnlib, and themselves in a real browser.
+
+The pages are written here and served from a folder laid out like the built book, with the theme's
+own style sheets, so that colours are those the reader sees.
+"""
+
+import functools
+import http.server
+import itertools
+import json
+import random
+import shutil
+import threading
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cnnlib import arithmetic, blocks, functional
+from tools import course
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SOURCE = course.ROOT / "book" / "_static" / "figures"
+ELEMENTS = ("conv-stepper", "stack-calculator", "inception-cost", "channel-shuffle")
+NO_BREAK = "\u00a0"
+LIMIT = 120_000  # milliseconds; a busy machine is no failure
+PICTURE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100" viewBox="0 0 2 1">'
+    '<rect width="2" height="1" fill="#0072B2"/></svg>'
+)
+PAGE = """<!DOCTYPE html>
+<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Figures</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="{root}_static/styles/theme.css">
+<link rel="stylesheet" href="{root}_static/styles/pydata-sphinx-theme.css">
+<script type="module" src="{root}_static/figures/figures.mjs"></script>
+</head><body><main><h1>Figures</h1>
+{body}
+</main></body></html>
+"""
+
+
+def element(name: str, attributes: str = "", root: str = "") -> str:
+    picture = f'<p><img alt="a still picture" src="{root}picture.svg"></p>'
+    return f"<{name} {attributes}>\n{picture}\n</{name}>"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("figures")
+    shutil.copytree(SOURCE, folder / "_static" / "figures")
+    theme = Path(find_spec("pydata_sphinx_theme").origin).parent
+    styles = theme / "theme" / "pydata_sphinx_theme" / "static" / "styles"
+    (folder / "_static" / "styles").mkdir()
+    for name in ("theme.css", "pydata-sphinx-theme.css"):
+        shutil.copy2(styles / name, folder / "_static" / "styles")
+    (folder / "_static" / "basic.css").touch()  # Sphinx's own, which the theme's imports
+    (folder / "picture.svg").write_text(PICTURE, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(site_folder):
+    handler = functools.partial(Quiet, directory=str(site_folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass
+class Opener:
+    """Opens pages with the given body and remembers what went wrong in them."""
+
+    browser: object
+    folder: Path
+    address: str
+    requests: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def __call__(self, body, *, path="page.html", width=1280, before=None, **options):
+        root = "../" * path.count("/")
+        page_file = self.folder / path
+        page_file.parent.mkdir(parents=True, exist_ok=True)
+        page_file.write_text(PAGE.format(root=root, body=body), "utf-8")
+        viewport = {"width": width, "height": 800}
+        context = self.browser.new_context(viewport=viewport, **options)
+        context.set_default_timeout(LIMIT)
+        page = context.new_page()
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("response", self.answered)
+        page.on("console", self.said)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        if before:
+            before(page)
+        page.goto(self.address + path, wait_until="load")
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(
+                "names => names.every(name => "
+                "!document.querySelector(name) || customElements.get(name))",
+                arg=list(ELEMENTS),
+            )
+        return page
+
+    def answered(self, response):
+        if response.status >= 400:
+            self.problems.append(f"{response.status} {response.url}")
+
+    def said(self, message):
+        if message.type in ("error", "warning"):
+            self.problems.append(message.text)
+
+    def check(self):
+        assert self.problems == []
+        assert [url for url in self.requests if not url.startswith((self.address, "data:"))] == []
+
+
+@pytest.fixture
+def open_body(browser, site_folder, address):
+    """Opens pages of one test; nothing may have gone wrong in them at its end."""
+    opener = Opener(browser, site_folder, address)
+    before = set(browser.contexts)
+    yield opener
+    for context in set(browser.contexts) - before:
+        context.close()
+    opener.check()
+
+
+# --- The arithmetic against cnnlib -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def javascript(browser, site_folder, address):
+    """Calls a function of a module on many argument lists in one go.
+
+    Gives a list of results; an argument list that the function refuses gives its message.
+    """
+    opener = Opener(browser, site_folder, address)
+    page = opener("", path="empty.html")
+
+    def call(module, function, argument_lists):
+        # As JSON text: Playwright's own way to hand over values is slow on long lists.
+        text = page.evaluate(
+            """async ([module, name, argumentLists]) => {
+                const file = new URL(`_static/figures/${module}`, location.href).href;
+                const imported = await import(file);
+                const { ShapeError } = await import(new URL('arithmetic.mjs', file).href);
+                return JSON.stringify(JSON.parse(argumentLists).map(list => {
+                    try {
+                        return imported[name](...list);
+                    } catch (error) {
+                        if (!(error instanceof ShapeError)) throw error;
+                        return error.message;
+                    }
+                }));
+            }""",
+            [module, function, json.dumps(argument_lists)],
+        )
+        return json.loads(text)
+
+    yield call
+    page.context.close()
+    opener.check()
+
+
+def or_message(function, *arguments, **keywords):
+    """The value, or the message of the ValueError."""
+    try:
+        return function(*arguments, **keywords)
+    except ValueError as error:
+        return str(error)
+
+
+SIZES = [
+    *itertools.product(
+        (1, 2, 3, 5, 8, 10, 11, 32, 227), (1, 2, 3, 5, 7, 11), (1, 2, 3, 4), (0, 1, 3), (1, 2, 4)
+    ),
+    *[(0, 3, 1, 0, 1), (5, 0, 1, 0, 1), (5, 3, 0, 0, 1), (5, 3, 1, -1, 1), (5, 3, 1, 0, 0)],
+]
+
+
+def test_sizes_and_refusals_are_those_of_cnnlib(javascript):
+    lists = [list(arguments) for arguments in SIZES]
+    for name, ours, theirs in (
+        ("convOutputSize", arithmetic.conv_output_size, lists),
+        ("droppedPixels", arithmetic.dropped_pixels, lists),
+        ("poolOutputSize", arithmetic.pool_output_size, lists),
+    ):
+        expected = [or_message(ours, *arguments) for arguments in SIZES]
+        assert javascript("arithmetic.mjs", name, theirs) == expected
+        kinds = {type(one) for one in expected}
+        assert kinds == {int, str}, "the test has cases that fit and cases that do not"
+
+
+def test_pooling_that_rounds_up_is_that_of_cnnlib(javascript):
+    expected = [or_message(arithmetic.pool_output_size, *one, ceil_mode=True) for one in SIZES]
+    got = javascript("arithmetic.mjs", "poolOutputSize", [[*one, True] for one in SIZES])
+    assert got == expected
+    down = [or_message(arithmetic.pool_output_size, *one) for one in SIZES]
+    assert sum(a != b for a, b in zip(expected, down, strict=True)) > 20
+
+
+def test_a_pooling_stride_left_out_is_the_window(javascript):
+    lists = [[size, kernel] for size in range(1, 12) for kernel in range(1, 6)]
+    expected = [or_message(arithmetic.pool_output_size, *one) for one in lists]
+    assert javascript("arithmetic.mjs", "poolOutputSize", lists) == expected
+
+
+def test_parameters_and_multiplications_are_those_of_cnnlib(javascript):
+    rng = random.Random(0)
+    cases = [
+        (rng.randint(0, 24), rng.randint(1, 24), rng.randint(1, 7), rng.choice([1, 2, 3, 4]))
+        for _ in range(400)
+    ]
+    parameters = [
+        or_message(arithmetic.conv_parameters, i, o, kernel, groups=g, bias=bias)
+        for i, o, kernel, g in cases
+        for bias in (True, False)
+    ]
+    lists = [
+        [i, o, kernel, {"groups": g, "bias": bias}]
+        for i, o, kernel, g in cases
+        for bias in (True, False)
+    ]
+    assert javascript("arithmetic.mjs", "convParameters", lists) == parameters
+    assert {type(one) for one in parameters} == {int, str}
+    macs = [or_message(arithmetic.conv_macs, i, o, k, 28, groups=g) for i, o, k, g in cases]
+    lists = [[i, o, k, 28, {"groups": g}] for i, o, k, g in cases]
+    assert javascript("arithmetic.mjs", "convMacs", lists) == macs
+
+
+def random_stack(rng):
+    kinds = ["conv", "conv", "pool", "pool-ceil"]
+    layers = []
+    for _ in range(rng.randint(1, 8)):
+        kind = rng.choice(kinds)
+        kernel = rng.randint(1, 5)
+        padding = rng.randint(0, 2 if kind == "conv" else kernel // 2)
+        if rng.random() < 0.05:
+            padding = kernel  # too much for a pooling layer
+        layers.append(
+            {
+                "kind": kind,
+                "kernel": kernel,
+                "stride": rng.choice([1, 1, 2, 3]),
+                "padding": padding,
+                "dilation": rng.choice([1, 1, 1, 2]),
+            }
+        )
+    return rng.choice([8, 17, 32, 64, 227]), layers
+
+
+def follow(size, layers):
+    """What the calculator must show, from cnnlib."""
+    rows = []
+    for layer in layers:
+        numbers = [layer[name] for name in ("kernel", "stride", "padding", "dilation")]
+        try:
+            if layer["kind"] == "conv":
+                size, before = arithmetic.conv_output_size(size, *numbers), size
+            else:
+                ceil_mode = layer["kind"] == "pool-ceil"
+                size, before = (
+                    arithmetic.pool_output_size(size, *numbers, ceil_mode=ceil_mode),
+                    size,
+                )
+        except ValueError as error:
+            rows.append({"error": str(error)})
+            break
+        dropped = 0 if layer["kind"] == "pool-ceil" else arithmetic.dropped_pixels(before, *numbers)
+        rows.append({"size": size, "dropped": dropped})
+    fields = arithmetic.receptive_field(
+        [(layer["kernel"], layer["stride"], layer["dilation"]) for layer in layers]
+    )
+    for row, (extent, jump) in zip(rows, fields, strict=False):
+        if "size" in row:
+            row |= {"field": extent, "jump": jump}
+    return rows + [{"blocked": True}] * (len(layers) - len(rows))
+
+
+def test_stacks_have_the_sizes_and_fields_of_cnnlib(javascript):
+    rng = random.Random(1)
+    stacks = [random_stack(rng) for _ in range(400)]
+    got = javascript("arithmetic.mjs", "followStack", [list(one) for one in stacks])
+    for rows in got:
+        for row in rows:
+            row.pop("start", None)  # the next test
+    assert got == [follow(*one) for one in stacks]
+    broken = sum(any("error" in row for row in rows) for rows in got)
+    assert 50 < broken < 350
+
+
+def test_the_middle_of_the_field_is_where_autograd_finds_it(javascript):
+    """The window of unit u is [start + u·jump, + field), cut off at the border of the picture."""
+    rng = random.Random(2)
+    stacks = []
+    for _ in range(60):
+        kernels = [rng.randint(1, 5) for _ in range(rng.randint(1, 4))]
+        # A stride above the kernel leaves gaps, and a gap at the border would shorten the field.
+        layers = [
+            {
+                "kind": "conv",
+                "kernel": kernel,
+                "stride": rng.randint(1, min(kernel, 2)),
+                "padding": rng.randint(0, kernel // 2),
+                "dilation": 1,
+            }
+            for kernel in kernels
+        ]
+        stacks.append((rng.choice([40, 57]), layers))
+    for (size, layers), rows in zip(
+        stacks,
+        javascript("arithmetic.mjs", "followStack", [list(one) for one in stacks]),
+        strict=True,
+    ):
+        row = rows[-1]
+        line = torch.zeros(1, 1, size, requires_grad=True)
+        x = line
+        for layer in layers:
+            ones = torch.ones(1, 1, layer["kernel"])
+            x = nn.functional.conv1d(x, ones, stride=layer["stride"], padding=layer["padding"])
+        unit = (row["size"] - 1) // 2
+        x[0, 0, unit].backward()
+        seen = line.grad[0, 0].nonzero().flatten().tolist()
+        first = row["start"] + unit * row["jump"]
+        assert x.shape[-1] == row["size"]
+        assert (seen[0], seen[-1]) == (max(first, 0), min(first + row["field"], size) - 1)
+
+
+def random_convolutions(count):
+    rng = random.Random(3)
+    cases = []
+    while len(cases) < count:
+        channels, size, kernel = rng.randint(1, 3), rng.randint(3, 8), rng.randint(1, 4)
+        how = {
+            "stride": rng.randint(1, 3),
+            "padding": rng.randint(0, 2),
+            "dilation": rng.randint(1, 3),
+        }
+        if (kernel - 1) * how["dilation"] + 1 > size + 2 * how["padding"]:
+            continue
+        picture = torch.tensor(rng.choices(range(-9, 10), k=channels * size**2))
+        weights = torch.tensor(rng.choices(range(-9, 10), k=channels * kernel**2))
+        cases.append(
+            (picture.reshape(channels, size, size), weights.reshape(channels, kernel, kernel), how)
+        )
+    return cases
+
+
+def test_every_step_of_the_convolution_is_that_of_cnnlib(javascript):
+    cases = random_convolutions(150)
+    lists = [[picture.tolist(), weights.tolist(), how] for picture, weights, how in cases]
+    results = javascript("convolution.mjs", "allOutputs", lists)
+    columns = javascript("convolution.mjs", "im2col", [[outputs] for outputs in results])
+    for (picture, weights, how), outputs, matrix in zip(cases, results, columns, strict=True):
+        x, w = picture[None].float(), weights[None].float()
+        expected = functional.conv2d(x, w, **how)[0, 0]
+        side = expected.shape[0]
+        assert [(one["row"], one["column"]) for one in outputs] == list(
+            itertools.product(range(side), repeat=2)
+        )
+        assert [one["total"] for one in outputs] == expected.flatten().tolist()
+        unfolded = functional.im2col(x, weights.shape[-1], **how)[0]
+        assert matrix == unfolded.tolist()
+        for one in outputs:
+            assert [tap["weight"] for tap in one["taps"]] == weights.flatten().tolist()
+            products = [tap["value"] * tap["weight"] for tap in one["taps"]]
+            assert [tap["product"] for tap in one["taps"]] == products
+            per_channel = torch.tensor(products).reshape(len(weights), -1).sum(dim=1)
+            assert one["sums"] == per_channel.tolist()
+
+
+def test_a_tap_knows_where_it_lies(javascript):
+    cases = random_convolutions(60)
+    lists = [[picture.tolist(), weights.tolist(), how] for picture, weights, how in cases]
+    outside = 0
+    for (picture, _, _), outputs in zip(
+        cases, javascript("convolution.mjs", "allOutputs", lists), strict=True
+    ):
+        size = picture.shape[-1]
+        for tap in itertools.chain.from_iterable(one["taps"] for one in outputs):
+            assert tap["inside"] == (0 <= tap["y"] < size and 0 <= tap["x"] < size)
+            if tap["inside"]:
+                assert tap["value"] == picture[tap["channel"], tap["y"], tap["x"]]
+            else:
+                assert tap["value"] == 0
+                outside += 1
+    assert outside > 0
+
+
+INCEPTION = {
+    "size": 28,
+    "channels": 256,
+    "f1": 128,
+    "f3": 192,
+    "f5": 96,
+    "r3": 64,
+    "r5": 64,
+    "proj": 64,
+}
+
+
+def test_inception_costs_are_those_of_cnnlib(javascript):
+    rng = random.Random(4)
+    cases = [INCEPTION] + [{name: rng.randint(1, 300) for name in INCEPTION} for _ in range(200)]
+    for case, got in zip(
+        cases, javascript("arithmetic.mjs", "inceptionCost", [[one] for one in cases]), strict=True
+    ):
+        size, c = case["size"], case["channels"]
+        naive = [(c, case["f1"], 1), (c, case["f3"], 3), (c, case["f5"], 5)]
+        reduced = [
+            (c, case["f1"], 1),
+            (c, case["r3"], 1),
+            (case["r3"], case["f3"], 3),
+            (c, case["r5"], 1),
+            (case["r5"], case["f5"], 5),
+            (c, case["proj"], 1),
+        ]
+        filters = case["f1"] + case["f3"] + case["f5"]
+        for module, layers, out in (
+            ("naive", naive, filters + c),
+            ("bottleneck", reduced, filters + case["proj"]),
+        ):
+            macs = [arithmetic.conv_macs(*layer, size) for layer in layers]
+            weights = [arithmetic.conv_parameters(*layer, bias=False) for layer in layers]
+            assert [layer["macs"] for layer in got[module]["layers"]] == macs
+            assert [layer["weights"] for layer in got[module]["layers"]] == weights
+            assert (got[module]["macs"], got[module]["weights"]) == (sum(macs), sum(weights))
+            assert got[module]["outChannels"] == out
+
+
+def test_the_shuffle_is_that_of_cnnlib(javascript):
+    cases = [[groups * each, groups] for groups in range(1, 9) for each in range(1, 9)]
+    for (channels, groups), order in zip(
+        cases, javascript("shuffle.mjs", "shuffleOrder", cases), strict=True
+    ):
+        numbered = torch.arange(channels).reshape(1, channels, 1, 1)
+        assert order == blocks.channel_shuffle(numbered, groups).flatten().tolist()
+
+
+def test_an_output_depends_on_the_inputs_that_autograd_finds(javascript):
+    cases = [
+        [groups * each, groups, shuffled, output]
+        for groups in range(1, 5)
+        for each in range(1, 5)
+        for shuffled in (True, False)
+        for output in range(groups * each)
+    ]
+    crossed = 0
+    for (channels, groups, shuffled, output), got in zip(
+        cases, javascript("shuffle.mjs", "dependencies", cases), strict=True
+    ):
+        x = torch.ones(1, channels, 1, 1, requires_grad=True)
+        ones = torch.ones(channels, channels // groups, 1, 1)
+        middle = nn.functional.conv2d(x, ones, groups=groups)
+        middle.retain_grad()
+        moved = blocks.channel_shuffle(middle, groups) if shuffled else middle
+        nn.functional.conv2d(moved, ones, groups=groups)[0, output].backward()
+        assert got["inputs"] == x.grad.flatten().nonzero().flatten().tolist()
+        assert got["middle"] == middle.grad.flatten().nonzero().flatten().tolist()
+        each = channels // groups
+        assert got["shuffled"] == [output // each * each + i for i in range(each)]
+        crossed += len(got["inputs"]) > each
+    assert crossed > 0
+
+
+def test_numbers_are_written_as_in_the_book(javascript):
+    lists = [
+        [0],
+        [-3],
+        [999_999],
+        [1_000_000],
+        [854_196_224],
+        [999_940_000],
+        [999_960_000],
+        [3.858e9],
+    ]
+    counts = [text.replace(NO_BREAK, " ") for text in javascript("frame.mjs", "formatCount", lists)]
+    assert counts == [*("0", "−3", "999,999", "1.0 M", "854.2 M", "999.9 M", "1.00 G", "3.86 G")]
+    assert javascript("frame.mjs", "formatInteger", [[1_234_567], [-12]]) == ["1,234,567", "−12"]
+    sums = [[[3, -2, 0]], [[-1]], [[-1, -1000]]]
+    assert javascript("frame.mjs", "formatSum", sums) == ["3 − 2 + 0", "−1", "−1 − 1,000"]
+
+
+# --- In the browser ----------------------------------------------------------------------------
+
+
+def announced(page, name, start):
+    """Wait until the live region of a figure says something that begins so; give all of it."""
+    page.wait_for_function(
+        """([name, start]) => document.querySelector(name).shadowRoot
+            .querySelector('[aria-live=polite]').textContent.replaceAll('\u00a0', ' ')
+            .startsWith(start)""",
+        arg=[name, start],
+    )
+    return page.locator(f"{name} [aria-live=polite]").text_content().replace(NO_BREAK, " ")
+
+
+def text_of(page, name, selector):
+    return page.locator(f"{name} {selector}").inner_text().replace(NO_BREAK, " ")
+
+
+def test_a_page_fetches_the_figures_it_has_from_any_depth(open_body):
+    body = element("inception-cost", root="../../")
+    page = open_body(body, path="part/chapter/page.html")
+    page.get_by_role("slider", name="Input channels").wait_for()
+    loaded = {url.rsplit("/", 1)[1] for url in open_body.requests if url.endswith(".mjs")}
+    assert loaded == {"figures.mjs", "frame.mjs", "arithmetic.mjs", "inception-cost.mjs"}
+
+
+def test_a_page_without_figures_fetches_the_entry_alone(open_body):
+    page = open_body("<p>Nothing to play with.</p>")
+    page.wait_for_load_state("networkidle")
+    assert [url.rsplit("/", 1)[1] for url in open_body.requests if url.endswith(".mjs")] == [
+        "figures.mjs"
+    ]
+
+
+def test_modules_are_not_taken_for_ordinary_scripts():
+    """Jupyter Book puts every *.js below _static/ into every page, without `type="module"`."""
+    names = {path.name for path in SOURCE.iterdir()}
+    assert "figures.mjs" in names
+    assert [name for name in names if name.endswith((".js", ".css"))] == []
+
+
+def test_every_element_of_the_entry_can_be_built(open_body):
+    """Also keeps ELEMENTS of this file complete: the tests below run over it."""
+    entry = (SOURCE / "figures.mjs").read_text("utf-8")
+    assert [name for name in ELEMENTS if f'"{name}": "./{name}.mjs"' in entry] == list(ELEMENTS)
+    assert entry.count('": "./') == len(ELEMENTS)
+    page = open_body("".join(map(element, ELEMENTS)))
+    for name in ELEMENTS:
+        assert page.locator(name).get_by_role("region").count() == 1
+
+
+STEPPER = 'size="5" kernel="3" stride="2" padding="1" channels="3"'
+
+
+def test_the_stepper_by_keyboard_alone(open_body):
+    page = open_body(element("conv-stepper"))
+    focused = "() => document.activeElement.shadowRoot?.activeElement?.className"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate(focused) == "stage":
+            break
+    assert page.evaluate(focused) == "stage"
+    shown = page.locator("conv-stepper .sum")
+    assert shown.inner_text().startswith("Row 0, column 0: ")
+    scrolled = page.evaluate("() => scrollY")
+    page.keyboard.press("ArrowRight")
+    assert shown.inner_text().startswith("Row 0, column 1: ")
+    said = announced(page, "conv-stepper", "Position 2 of 9, row 0, column 1.")
+    assert shown.inner_text().split(": ")[1] in said
+    page.keyboard.press("End")
+    assert announced(page, "conv-stepper", "Position 9 of 9").endswith(".")
+    page.keyboard.press("ArrowRight")  # there is nothing further
+    assert shown.inner_text().startswith("Row 2, column 2: ")
+    page.keyboard.press("ArrowLeft")
+    assert shown.inner_text().startswith("Row 2, column 1: ")
+    page.keyboard.press("Home")
+    assert shown.inner_text().startswith("Row 0, column 0: ")
+    page.keyboard.press(" ")
+    assert page.get_by_role("button", name="Pause").count() == 1
+    assert page.evaluate("() => scrollY") == scrolled, (
+        "the keys of the figure do not scroll the page"
+    )
+
+
+NUMBERS_SHOWN = """element => {
+    const number = text => Number(text.replace('−', '-'));
+    const cells = (svg, kind) => [...svg.querySelectorAll(`.cell.${kind} text`)]
+        .map(text => number(text.textContent));
+    const [output, columns] = [...element.shadowRoot.querySelectorAll('svg')].slice(-2);
+    const stage = element.shadowRoot.querySelector('.stage');
+    const perChannel = (name, kind) => [...stage.querySelectorAll(`svg[aria-label^=${name}]`)]
+        .map(svg => cells(svg, kind));
+    return {
+        inputs: perChannel('Input', 'tap'),
+        kernels: perChannel('Kernel', 'weight'),
+        products: perChannel('Products', 'product'),
+        output: cells(output, 'now'),
+        matrix: [...columns.querySelectorAll('.cell text')].map(text => number(text.textContent)),
+        frame: Number(columns.querySelector('.frame').getAttribute('x')) / 26,
+    };
+}"""
+
+
+def test_the_stepper_shows_products_sum_and_column(open_body):
+    page = open_body(element("conv-stepper", STEPPER))
+    page.get_by_role("button", name="Next").click()
+    shown = page.locator("conv-stepper").evaluate(NUMBERS_SHOWN)
+    patch, weights = torch.tensor(shown["inputs"]), torch.tensor(shown["kernels"])
+    assert patch.shape == weights.shape == (3, 9)
+    assert torch.equal(torch.tensor(shown["products"]), patch * weights)
+    total = (patch * weights).sum().item()
+    assert shown["output"] == [total]
+    assert text_of(page, "conv-stepper", ".sum").replace("−", "-").count(f"= {int(total)}") == 1
+    # 27 rows and the sums; one column for the kernel, nine for the positions.
+    assert shown["frame"] == 2
+    matrix = [shown["matrix"][10 * row : 10 * row + 10] for row in range(28)]
+    assert [row[0] for row in matrix[:27]] == weights.flatten().tolist()
+    assert [row[2] for row in matrix[:27]] == patch.flatten().tolist()
+    assert matrix[27][2] == total
+
+
+def test_the_stepper_plays_to_the_end_and_pauses(open_body):
+    page = open_body(element("conv-stepper"), before=lambda page: page.clock.install())
+    shown = page.locator("conv-stepper .sum")
+    page.clock.run_for(60_000)
+    assert shown.inner_text().startswith("Row 0, column 0: "), "nothing moves unless asked to"
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(2500)
+    assert shown.inner_text().startswith("Row 0, column 2: ")
+    page.get_by_role("button", name="Pause").click()
+    page.clock.run_for(60_000)
+    assert shown.inner_text().startswith("Row 0, column 2: ")
+    page.locator("conv-stepper .stage").press(" ")
+    page.clock.run_for(60_000)
+    assert shown.inner_text().startswith("Row 2, column 2: ")
+    assert page.get_by_role("button", name="Play").is_visible()
+    assert announced(page, "conv-stepper", "Stopped at position 9 of 9")
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_autoplay_is_not_for_those_who_prefer_less_motion(open_body, motion):
+    page = open_body(
+        element("conv-stepper", "autoplay"),
+        reduced_motion=motion,
+        before=lambda page: page.clock.install(),
+    )
+    if motion == "no-preference":
+        page.get_by_role("button", name="Pause").wait_for()
+    page.clock.run_for(60_000)
+    end = "Row 0, column 0: " if motion == "reduce" else "Row 2, column 2: "
+    assert text_of(page, "conv-stepper", ".sum").startswith(end)
+
+
+def test_the_stepper_says_when_the_kernel_does_not_fit(open_body):
+    page = open_body(element("conv-stepper", 'size="4" kernel="4" dilation="1"'))
+    page.get_by_role("slider", name="Dilation d").press("End")
+    with pytest.raises(ValueError, match="does not fit") as refused:
+        arithmetic.conv_output_size(4, 4, dilation=3)
+    assert text_of(page, "conv-stepper", ".message") == f"No output: {refused.value}."
+    assert announced(page, "conv-stepper", "No output: ")
+    assert not page.locator("conv-stepper .stage").is_visible()
+    assert not page.get_by_role("button", name="Play").is_visible()
+    page.get_by_role("slider", name="Dilation d").press("Home")
+    assert page.locator("conv-stepper .stage").is_visible()
+    assert announced(page, "conv-stepper", "Input 1 × 4 × 4, output 1 × 1, im2col matrix 16 × 1.")
+
+
+def result_lines(page):
+    return page.locator("stack-calculator .result").all_inner_texts()
+
+
+def test_the_calculator_knows_alexnet(open_body):
+    page = open_body(element("stack-calculator", 'preset="alexnet"'))
+    layers = [(11, 4, 0), (3, 2, 0), (5, 1, 2), (3, 2, 0), *[(3, 1, 1)] * 3, (3, 2, 0)]
+    fields = arithmetic.receptive_field([(kernel, stride) for kernel, stride, _ in layers])
+    size, expected = 227, []
+    for (kernel, stride, padding), (extent, jump) in zip(layers, fields, strict=True):
+        size = arithmetic.conv_output_size(size, kernel, stride, padding)
+        expected.append(f"{size} × {size}, sees {extent} × {extent}, jump {jump}.")
+    assert result_lines(page) == expected
+    assert text_of(page, "stack-calculator", ".total").startswith(f"Output {size} × {size};")
+    # The bars say the same without eyes.
+    label = page.locator("stack-calculator svg").get_attribute("aria-label")
+    assert f"layer 8 sees {fields[-1].size}" in label
+
+
+def test_the_calculator_follows_what_is_typed(open_body):
+    page = open_body(element("stack-calculator", 'preset="three"'))
+    second = page.get_by_role("group", name="Layer 2")
+    second.get_by_role("spinbutton", name="Dilation").fill("40")
+    with pytest.raises(ValueError, match="does not fit") as refused:
+        arithmetic.conv_output_size(30, 3, dilation=40)
+    broken = [f"Does not fit: {refused.value}.", "No input: a layer above does not fit."]
+    # More than the field allows is not a number the calculator takes.
+    assert result_lines(page)[1] == "Does not fit: dilation must be a whole number."
+    second.get_by_role("spinbutton", name="Dilation").fill("16")
+    with pytest.raises(ValueError, match="does not fit") as refused:
+        arithmetic.conv_output_size(30, 3, dilation=16)
+    broken = [f"Does not fit: {refused.value}.", "No input: a layer above does not fit."]
+    assert result_lines(page)[1:] == broken
+    assert announced(page, "stack-calculator", "Layer 2 does not fit: an effective kernel of 33")
+    second.get_by_role("spinbutton", name="Dilation").fill("")
+    assert result_lines(page)[1] == "Does not fit: dilation must be a whole number."
+    second.get_by_role("spinbutton", name="Dilation").fill("2")
+    assert result_lines(page)[2] == "24 × 24, sees 9 × 9, jump 1."
+    page.get_by_role("spinbutton", name="Input size (pixels)").fill("10")
+    second.get_by_role("combobox", name="Kind").select_option("pooling, rounded up")
+    second.get_by_role("spinbutton", name="Stride").fill("2")
+    size = arithmetic.pool_output_size(8, 3, 2, 0, 2, ceil_mode=True)
+    assert result_lines(page)[1] == f"{size} × {size}, sees 7 × 7, jump 2."
+
+
+def test_the_calculator_says_which_pixels_are_dropped(open_body):
+    page = open_body(element("stack-calculator", 'preset="odd"'))
+    assert arithmetic.dropped_pixels(10, 3, 2) == 1
+    lines = result_lines(page)
+    assert lines[0].endswith("The last row and column of the padded input are not read.")
+    assert lines[2].startswith("Does not fit: an effective kernel of 3 does not fit into 2 pixels")
+    page.get_by_role("group", name="Layer 1").get_by_role("spinbutton", name="Stride").fill("4")
+    assert arithmetic.dropped_pixels(10, 3, 4) == 3
+    assert "The last 3 rows and columns" in result_lines(page)[0]
+
+
+def test_layers_are_added_and_removed_by_keyboard(open_body):
+    page = open_body(element("stack-calculator", 'preset="three"'))
+    page.get_by_role("button", name="Add a layer").press("Enter")
+    assert len(result_lines(page)) == 4
+    focus = """() => {
+        const one = document.activeElement.shadowRoot.activeElement;
+        return [one.localName, one.getAttribute('aria-label'),
+            one.closest('li')?.querySelector('legend').textContent];
+    }"""
+    assert page.evaluate(focus) == ["select", None, "Layer 4"]
+    page.get_by_role("button", name="Remove layer 2").press("Enter")
+    assert page.evaluate(focus)[1] == "Remove layer 2", "the focus stays where the reader was"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert len(result_lines(page)) == 1
+    page.get_by_role("button", name="Remove layer 1").press("Enter")
+    page.wait_for_function(
+        "() => document.activeElement.shadowRoot.activeElement.textContent.includes('Add a layer')"
+    )
+    assert announced(page, "stack-calculator", "No layers: the output is the input.")
+
+
+def test_inception_starts_with_the_example_of_the_chapter(open_body):
+    page = open_body(element("inception-cost"))
+    naive = sum(
+        arithmetic.conv_macs(256, filters, kernel, 28)
+        for filters, kernel in ((128, 1), (192, 3), (96, 5))
+    )
+    assert f"{naive / 1e6:.1f}" == "854.2"
+    verdict = text_of(page, "inception-cost", ".verdict")
+    assert verdict == ("854.2 M multiply-adds naive, 271.4 M with reductions: 3.1 times fewer.")
+    captions = page.locator("inception-cost caption").all_inner_texts()
+    assert captions == ["naive: 672 channels out", "with 1×1 reductions: 480 channels out"]
+    page.get_by_role("slider", name="1×1 before the 5×5").press("End")
+    said = announced(page, "inception-cost", "854.2 M multiply-adds naive, 1.2")
+    assert said.endswith("times more.")
+    assert said == text_of(page, "inception-cost", ".verdict")
+
+
+def test_the_bars_are_as_long_as_the_counts(open_body):
+    page = open_body(element("inception-cost"))
+    widths = page.locator("inception-cost .segment").evaluate_all(
+        "bars => bars.map(bar => Number(bar.getAttribute('width')))"
+    )
+    macs = [
+        arithmetic.conv_macs(*layer, 28)
+        for layer in (
+            *((256, 128, 1), (256, 192, 3), (256, 96, 5)),
+            *((256, 128, 1), (256, 64, 1), (64, 192, 3), (256, 64, 1), (64, 96, 5), (256, 64, 1)),
+        )
+    ]
+    assert widths == pytest.approx([600 * count / sum(macs[:3]) for count in macs])
+
+
+def test_the_shuffle_is_switched_and_followed(open_body):
+    page = open_body(element("channel-shuffle", 'groups="3" each="4"'))
+    verdict = page.locator("channel-shuffle .verdict")
+    everything = ", ".join(map(str, range(12)))
+    assert verdict.inner_text() == (
+        f"With the shuffle, output 0 depends on 12 of 12 input channels: {everything}."
+    )
+    live = page.locator("channel-shuffle .node.live")
+    assert live.count() == 12 + 4 + 4 + 1
+    assert page.locator("channel-shuffle .wire.live").count() == 4 * 4 + 4 + 4
+    toggle = page.get_by_role("button", name="Shuffle the channels", pressed=True)
+    toggle.press("Enter")
+    page.get_by_role("slider", name="Follow output channel").press("End")
+    assert announced(page, "channel-shuffle", "Without the shuffle, output 11 depends on 4 of 12")
+    assert verdict.inner_text().endswith("input channels: 8, 9, 10, 11.")
+    assert live.count() == 4 + 4 + 4 + 1
+    assert page.get_by_role("button", name="Shuffle the channels", pressed=False).count() == 1
+    # Fewer channels: the output that was followed may be gone.
+    page.get_by_role("slider", name="Groups g").press("Home")
+    assert verdict.inner_text().startswith("Without the shuffle, output 3 depends on 4 of 4")
+    cost = page.locator("channel-shuffle p", has_text="Weights").inner_text()
+    dense = 2 * arithmetic.conv_parameters(4, 4, 1, bias=False)
+    assert f"{dense} in 1 group, {dense} without groups" in cost
+
+
+# --- For everybody, everywhere ------------------------------------------------------------------
+
+# Each figure at its start, and grown to the most it can be.
+GROWN = {
+    "conv-stepper": 'size="8" kernel="4" padding="2" channels="3"',
+    "stack-calculator": 'preset="vgg16"',
+    "inception-cost": 'channels="1024" f1="512" f3="512" f5="512"',
+    "channel-shuffle": 'groups="4" each="4"',
+}
+SMALL = {"conv-stepper": STEPPER}
+EVERYTHING = "".join(element(name, GROWN[name]) for name in ELEMENTS)
+
+
+def test_a_narrow_phone_shows_all_of_it(open_body):
+    page = open_body(EVERYTHING, width=360, has_touch=True, is_mobile=True)
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 360
+    for name in ELEMENTS:
+        outside = page.locator(name).evaluate(
+            """figure => [...figure.shadowRoot.querySelectorAll('section *')].filter(one => {
+                if (one.closest('.scroll') && !one.matches('.scroll')) return false;
+                const box = one.getBoundingClientRect();
+                return one.checkVisibility() && box.width > 1 && (box.right > 360 || box.left < 0);
+            }).map(one => `${one.localName}.${one.getAttribute('class')}`)"""
+        )
+        assert outside == [], name
+
+
+def test_controls_are_large_enough_for_a_thumb(open_body):
+    page = open_body(EVERYTHING, width=390, has_touch=True, is_mobile=True)
+    for name in ELEMENTS:
+        sizes = page.locator(f"{name} :is(button, input, select)").evaluate_all(
+            """all => all.map(one => {
+                const { width, height } = one.getBoundingClientRect();
+                return [one.outerHTML.slice(0, 60), width, height];
+            })"""
+        )
+        assert sizes, name
+        assert [one for one in sizes if min(one[1:]) < 40] == []
+
+
+def test_the_stepper_by_touch(open_body):
+    page = open_body(element("conv-stepper"), width=390, has_touch=True, is_mobile=True)
+    page.get_by_role("button", name="Next").tap()
+    assert text_of(page, "conv-stepper", ".sum").startswith("Row 0, column 1: ")
+    page.get_by_role("button", name="Back").tap()
+    assert text_of(page, "conv-stepper", ".sum").startswith("Row 0, column 0: ")
+
+
+def test_the_buttons_stay_in_sight_on_a_phone(open_body):
+    page = open_body(element("conv-stepper", STEPPER), width=390, has_touch=True, is_mobile=True)
+    button = page.get_by_role("button", name="Next")
+    page.evaluate("() => window.scrollTo(0, 900)")
+    scrolled = page.evaluate("() => scrollY")
+    assert scrolled > 600, "far enough for the buttons to be gone if they did not stay"
+    box = button.bounding_box()
+    assert 40 <= box["y"] <= 120, "just below the bar of the book's pages"
+    # A finger at this place; Playwright's own tap() would scroll first.
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    shown = page.locator("conv-stepper .sum", has_text="Row 0, column 1: ")
+    shown.wait_for()
+    assert page.evaluate("() => scrollY") == scrolled, "a step does not move the page"
+
+
+def test_a_window_made_narrower_redraws_instead_of_shrinking(open_body):
+    page = open_body(EVERYTHING)
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.wait_for_timeout(200)
+    for name in ELEMENTS:
+        smallest = page.locator(name).evaluate(
+            """figure => {
+                const texts = [...figure.shadowRoot.querySelectorAll('svg text')];
+                return Math.min(...texts.map(text => {
+                    const { a, b } = text.getScreenCTM();  // text may be turned
+                    return Math.hypot(a, b) * parseFloat(getComputedStyle(text).fontSize);
+                }));
+            }"""
+        )
+        assert smallest > 8, name
+
+
+# Every piece of text with its contrast against the first opaque background behind it, and every
+# line or edge that carries a meaning against the background of the figure.
+CONTRASTS = """figure => {
+    const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+    const rgb = colour => {  // whatever notation the colour is in
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const known = new Map();
+    const luminance = colour => {
+        if (!known.has(colour)) known.set(colour, measure(colour));
+        return known.get(colour);
+    };
+    const measure = colour => {
+        const [r, g, b] = rgb(colour).slice(0, 3).map(value => {
+            const c = value / 255;
+            return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratio = (one, other) => {
+        const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    };
+    const behind = element => {
+        const square = element.localName === 'text' && element.parentNode.querySelector('rect');
+        if (square && element.parentNode.localName === 'g') return getComputedStyle(square).fill;
+        for (let e = element; e; e = e.parentNode?.host ?? e.parentElement ?? e.parentNode) {
+            if (e.nodeType !== 1) continue;
+            const colour = getComputedStyle(e).backgroundColor;
+            if (colour !== 'rgba(0, 0, 0, 0)') return colour;
+        }
+        return 'white';
+    };
+    const root = figure.shadowRoot;
+    const paper = behind(root.querySelector('section'));
+    const texts = [...root.querySelectorAll('section *')].filter(one => one.checkVisibility()
+        && [...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim()));
+    const colour = one => getComputedStyle(one)[one.localName === 'text' ? 'fill' : 'color'];
+    const edges = [...root.querySelectorAll(
+        '.cell.tap rect, .cell.now rect, .frame, .wire.live, .field-bar, .picture, ' +
+        '.node.live rect')];
+    return {
+        paper: luminance(paper),
+        texts: texts.length,
+        poor: texts.map(one => [ratio(colour(one), behind(one)), one.textContent.trim()])
+            .filter(([value]) => value < 4.5),
+        faint: edges.map(one => [ratio(getComputedStyle(one).stroke, paper),
+            one.getAttribute('class'), one.parentNode.getAttribute('class')])
+            .filter(([value]) => value < 3),
+    };
+}"""
+
+
+def test_light_and_dark_follow_the_book(open_body):
+    page = open_body("".join(element(name, SMALL.get(name, "")) for name in ELEMENTS))
+    for name in ELEMENTS:
+        figure = page.locator(name)
+        measured = {}
+        for theme in ("light", "dark", "light"):  # and back
+            page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+            page.wait_for_timeout(50)
+            measured[theme] = figure.evaluate(CONTRASTS)
+        assert measured["light"]["paper"] > 0.8
+        assert measured["dark"]["paper"] < 0.1
+        for theme, result in measured.items():
+            assert result["texts"] > 10
+            assert result["poor"] == [], f"{name}: text that is hard to read in {theme}"
+            assert result["faint"] == [], f"{name}: lines that are hard to see in {theme}"
+
+
+def test_everything_has_a_name(open_body):
+    page = open_body(EVERYTHING)
+    for name in ELEMENTS:
+        nameless = page.locator(name).evaluate(
+            """figure => {
+                const root = figure.shadowRoot;
+                const controls = [...root.querySelectorAll('input, select')].filter(one =>
+                    one.labels.length !== 1 || !one.labels[0].textContent.trim());
+                const buttons = [...root.querySelectorAll('button')].filter(one =>
+                    !(one.getAttribute('aria-label') || one.textContent).trim());
+                const pictures = [...root.querySelectorAll('svg')].filter(one =>
+                    one.getAttribute('role') !== 'img' || !one.getAttribute('aria-label'));
+                const ids = [...root.querySelectorAll('[id]')].map(one => one.id);
+                const twice = ids.filter((id, i) => ids.indexOf(id) !== i);
+                return [...controls, ...buttons, ...pictures].map(one => one.outerHTML.slice(0, 80))
+                    .concat(twice);
+            }"""
+        )
+        assert nameless == [], name
+
+
+FIRST_SLIDERS = {
+    "conv-stepper": ("Input size W", "Input 1 × 6 × 6, output 4 × 4, im2col matrix 9 × 16."),
+    "inception-cost": ("Input size", "1,334.7"),
+    "channel-shuffle": ("Groups g", "With the shuffle, output 0 depends on"),
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_the_first_control_is_reached_and_moved_by_keyboard(open_body, name):
+    page = open_body(element(name))
+    page.keyboard.press("Tab")
+    first = page.evaluate(
+        "() => document.activeElement.shadowRoot.activeElement.labels[0].textContent"
+    )
+    if name == "stack-calculator":
+        assert first == "Start from"
+        page.keyboard.press("ArrowUp")  # from LeNet-5 to the three layers
+        assert announced(page, name, "Output 26 × 26; one of its numbers sees 7 pixels each way")
+        return
+    label, start = FIRST_SLIDERS[name]
+    assert first == label
+    page.keyboard.press("ArrowRight")
+    if name == "inception-cost":
+        size = INCEPTION["size"] + 7
+        layers = ((128, 1), (192, 3), (96, 5))
+        macs = sum(arithmetic.conv_macs(256, filters, kernel, size) for filters, kernel in layers)
+        start = f"{macs / 1e9:.2f} G multiply-adds naive"
+    assert announced(page, name, start)
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_the_still_picture_is_printed_and_shown_without_scripts(open_body, name):
+    page = open_body(element(name))
+    picture = page.get_by_alt_text("a still picture")
+    region = page.locator(f"{name} section")
+    assert region.is_visible()
+    assert not picture.is_visible()
+    page.emulate_media(media="print")
+    assert picture.is_visible()
+    assert not region.is_visible()
+    page = open_body(element(name), java_script_enabled=False)
+    assert page.get_by_alt_text("a still picture").is_visible()
+
+
+def test_without_a_fallback_the_figure_itself_is_printed(open_body):
+    page = open_body("<channel-shuffle></channel-shuffle>")
+    page.emulate_media(media="print")
+    assert page.locator("channel-shuffle section").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "complaint"),
+    [
+        ("conv-stepper", 'size="9"', "a whole number from 3 to 8"),
+        ("conv-stepper", 'kernel="three"', "a whole number from 1 to 4"),
+        ("inception-cost", 'f3="-1"', "a whole number from 16 to 512"),
+        ("channel-shuffle", 'groups="2.5"', "a whole number from 1 to 4"),
+        ("stack-calculator", 'preset="alexnt"', "three, lenet5, alexnet, vgg16, odd"),
+    ],
+)
+def test_a_wrong_attribute_is_reported_and_the_default_shown(open_body, name, attribute, complaint):
+    page = open_body(element(name, attribute) + element(name))
+    wrong, plain = page.get_by_role("region").all()
+    key = attribute.split("=")[0]
+    assert [text for text in open_body.problems if f"<{name} {key}" in text and complaint in text]
+    assert len(open_body.problems) == 1
+    open_body.problems.clear()  # the one that was asked for
+    assert wrong.inner_text() == plain.inner_text()
