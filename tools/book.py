@@ -90,9 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Jupyter Book writes a redirect; GitHub Pages must not run Jekyll over _static.
     (site / ".nojekyll").touch()
     print(f"Built in {time.monotonic() - started:.0f} s, with {wheel.name}. Open:")
-    print(
-        f"  {(site / 'index.html').as_uri()}\nor run `make serve`, which the interactive figures need."
-    )
+    print(f"  {(site / 'index.html').as_uri()}")
+    print("or run `make serve`, which the interactive figures need.")
     return 0
 
 

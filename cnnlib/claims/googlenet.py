@@ -218,6 +218,30 @@ def heads_in_training_only() -> Values:
     return {"outputs in training": training, "in evaluation only the logits": alone}
 
 
+@recomputes("googlenet.c14", quoted=(2014, 2015))
+def gradient_with_and_without_heads() -> Values:
+    """Measure the gradient behind the stem at the random start: main loss, and first head."""
+    values: Values = {}
+    images, labels = random_numbers(2, 3, 96, 96, dtype=torch.float32), torch.tensor([1, 2])
+    for variant in ("original", "torchvision"):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = GoogLeNet(variant=variant, aux_heads=True).train()
+            kept: list[torch.Tensor] = []
+            model.stem.register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output))
+            out = model(images)
+        main, head = (
+            torch.autograd.grad(F.cross_entropy(scores, labels), kept, retain_graph=True)[0].norm()
+            for scores in (out.logits, out.aux1)
+        )
+        norm = "with" if variant == "torchvision" else "without"
+        share = (0.3 * head / main).item()
+        values[f"{norm} batch norm: gradient of head at 4a / of the main loss"] = round(share, 2)
+    without, with_norm = values.values()
+    assert without > 3 * with_norm  # the heads bring gradient where nothing else keeps it up
+    return values
+
+
 @recomputes("googlenet.c15")
 def naive_branches() -> Values:
     """Run each branch of the module: all must keep the size."""

@@ -10,8 +10,10 @@ from torch import nn
 
 from cnnlib.claims.helpers import count, layers, network, random_numbers, row, summary
 from cnnlib.claims.registry import Values, recomputes
+from cnnlib.data import load
 from cnnlib.models.cifar_resnet import CifarResNet
 from cnnlib.models.resnet import DEPTHS, BasicBlock, Bottleneck
+from cnnlib.training import fit
 
 
 def main_path(model: nn.Module) -> list[nn.Module]:
@@ -59,6 +61,22 @@ def plain_depths() -> Values:
         "layers": [len(main_path(net)) for net in nets],
         "n in 6n + 2": [len(net.stage1) for net in nets],
     }
+
+
+@recomputes("resnet.c04")
+def plain_networks_of_20_and_56_layers() -> Values:
+    """Train both on digits of 8×8 pixels for two epochs; errors on the images trained on."""
+    train = load("digits", "train", image_size=8)
+    errors = {}
+    with torch.random.fork_rng():
+        for depth in (20, 56):
+            torch.manual_seed(0)
+            model = CifarResNet(depth, in_channels=1, shortcut="none")
+            history = fit(model, train, epochs=2, lr=0.1, weight_decay=1e-4, seed=0,
+                          device="cpu", progress=False)  # fmt: skip
+            errors[depth] = round(100 * (1 - history.train_accuracy[-1]), 1)
+    assert errors[56] > errors[20] + 10
+    return {f"plain, {depth} layers: training error, %": e for depth, e in errors.items()}
 
 
 @recomputes("resnet.c05")

@@ -1,10 +1,127 @@
-"""Recomputations of the notes' chapter on transfer learning."""
+"""Recomputations of the notes' chapter on transfer learning.
+
+What the notes say of ImageNet is measured on the small network that the course has trained on
+letters: handwritten digits are the similar task, patches of photographs the different one.
+"""
 
 from __future__ import annotations
 
+import functools
+
+import torch
+import torch.nn.functional as F
 import torchvision
+from skimage import data as skimage_data
+from torch import Tensor, nn
 
 from cnnlib.claims.registry import Values, recomputes
+from cnnlib.data import ImageSet, load
+from cnnlib.pretrained import letter_net
+from cnnlib.transfer import features, linear_probe
+
+LAYERS = ("stem", "stage1", "stage2", "stage3", "stage4")
+LABELS = 5  # for each class
+
+
+@functools.cache
+def encoder() -> nn.Module:
+    """The network that reads letters."""
+    return letter_net(weights="letters").eval()
+
+
+def textures(split: str) -> ImageSet:
+    """Patches of brick, grass and gravel with one mean and contrast; two halves, two splits."""
+    patches = []
+    for name in ("brick", "grass", "gravel"):
+        photograph = torch.from_numpy(getattr(skimage_data, name)()).float()[None] / 255
+        photograph = F.avg_pool2d(photograph, 2)[0]  # 256×256
+        half = photograph[:, :128] if split == "train" else photograph[:, 128:]
+        patches.append(half.unfold(0, 16, 16).unfold(1, 16, 16).reshape(-1, 16, 16))
+    images = torch.cat(patches)[:, None]  # (384, 1, 16, 16)
+    images = images - images.mean((2, 3), keepdim=True)
+    images = 0.5 + 0.2 * images / images.std((2, 3), keepdim=True)
+    labels = torch.arange(3).repeat_interleave(len(patches[0]))
+    return ImageSet(images.clamp(0, 1), labels, ["brick", "grass", "gravel"], "textures")
+
+
+def few_labels(data: ImageSet, seed: int) -> ImageSet:
+    """A random choice of `LABELS` images of each class."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    return data.subset(
+        torch.cat([order[data.labels[order] == c][:LABELS] for c in range(len(data.classes))])
+    )
+
+
+def right(train: Tensor, labels: Tensor, queries: Tensor, truth: Tensor) -> float:
+    """Share of queries that a linear classifier on these features gets right, in percent."""
+    return 100 * (linear_probe(train, labels, queries) == truth).double().mean().item()
+
+
+@functools.cache
+def by_layer(task: str) -> dict[str, float]:
+    """Percent right of a linear classifier on each layer, mean of three choices of labels."""
+    if task == "textures":
+        train, test = textures("train"), textures("test")
+    elif task == "digits":
+        train, test = (load("digits", split, image_size=16) for split in ("train", "test"))
+    else:
+        letters = {"image_size": 16, "scripts": ["latin"], "per_class": 10, "seed": 3}
+        train, test = (load("glyphs", split, **letters) for split in ("train", "test"))
+    scores: dict[str, list[float]] = {layer: [] for layer in LAYERS}
+    for seed in range(3):
+        few = few_labels(train, seed)
+        for layer in LAYERS:
+            described, asked = (
+                features(encoder(), layer, part).mean((2, 3)) for part in (few, test)
+            )
+            scores[layer].append(right(described, few.labels, asked, test.labels))
+    return {layer: round(sum(values) / len(values), 1) for layer, values in scores.items()}
+
+
+@recomputes("transfer.c02")
+def generic_and_specific() -> Values:
+    """Fit a linear classifier on each layer of the letter network, for three tasks."""
+    scores = {task: by_layer(task) for task in ("letters", "digits", "textures")}
+    gain = {task: score["stage4"] - score["stage1"] for task, score in scores.items()}
+    assert gain["letters"] > gain["digits"] > 0 > gain["textures"]
+    return {
+        f"{task}, % right on {', '.join(LAYERS)}": list(s.values()) for task, s in scores.items()
+    }
+
+
+@recomputes("transfer.c03")
+def how_much_to_replace() -> Values:
+    """Find the layer that is the best to put a new linear layer on, for two tasks."""
+    best = {task: max(LAYERS, key=by_layer(task).get) for task in ("digits", "textures")}
+    late = {"stage3", "stage4"}
+    assert best["digits"] in late
+    assert best["textures"] not in late
+    return {f"best layer to build on, {task}": layer for task, layer in best.items()}
+
+
+@recomputes("transfer.c04", quoted=(1, 4))
+def similar_task() -> Values:
+    """Compare a linear classifier on the letter network's last features with one on pixels."""
+    train, test = (load("digits", split, image_size=16) for split in ("train", "test"))
+    few = few_labels(train, seed=0)
+    pixels = right(few.images, few.labels, test.images, test.labels)
+    top = by_layer("digits")["stage4"]
+    assert top > pixels
+    return {
+        f"digits, {LABELS} labels a class: % right on the last features": top,
+        "on pixels": round(pixels, 1),
+    }
+
+
+@recomputes("transfer.c05")
+def different_task() -> Values:
+    """Compare a linear classifier on early and on late features, with few labels of textures."""
+    scores = by_layer("textures")
+    assert max(scores["stem"], scores["stage1"]) > scores["stage4"] + 5
+    return {
+        f"textures, {LABELS} labels a class: % right on {layer}": scores[layer]
+        for layer in ("stem", "stage1", "stage4")
+    }
 
 
 @recomputes("transfer.c06")
@@ -16,4 +133,15 @@ def pretrained_models() -> Values:
     return {
         "classification networks in torchvision": len(names),
         "with published weights": len(with_weights),
+    }
+
+
+@recomputes("vgg.c15")
+def features_before_the_head() -> Values:
+    """Probe the place of FC7 in the letter network, on digits: VGG's own weights are not here."""
+    scores = by_layer("digits")
+    assert scores["stage4"] > scores["stem"] + 10
+    return {
+        "letter network on digits, % right on its last features": scores["stage4"],
+        "on its first": scores["stem"],
     }

@@ -12,9 +12,10 @@ from torch import nn
 from cnnlib.data import load
 from cnnlib.models import CifarResNet
 from cnnlib.models.resnet import BasicBlock
+from cnnlib.summary import summarize
 from cnnlib.training import fit, seed_everything
 from tools import course
-from tools.curves import resnet
+from tools.curves import googlenet, resnet
 
 SMALL = (resnet.Run("plain-8", 8, "none"), resnet.Run("residual-8", 8, "A", zero_gamma=True))
 
@@ -140,3 +141,48 @@ def test_the_chapter_trains_what_the_script_trains():
         _, expected = resnet.trained(run, 5, epochs=1)
         assert history.train_loss == expected.train_loss
         assert history.val_loss == expected.val_loss
+
+
+def test_the_stored_file_of_googlenet_holds_every_training_of_its_script():
+    with googlenet.OUTPUT.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        epochs = {}
+        for row in reader:
+            epochs.setdefault((row["training"], int(row["seed"])), []).append(int(row["epoch"]))
+            assert 0 <= float(row["train_error"]) <= 100
+    assert tuple(reader.fieldnames) == googlenet.FIELDS
+    expected = {(run.name, seed): run.epochs for run in googlenet.RUNS for seed in googlenet.SEEDS}
+    assert epochs == {key: list(range(1, count + 1)) for key, count in expected.items()}
+
+
+def test_the_three_nets_of_googlenets_budget_cost_the_same():
+    macs = {
+        run.network: summarize(googlenet.NETWORKS[run.network](), (1, 24, 24)).macs
+        for run in googlenet.RUNS
+        if run.digits == "canvas"
+    }
+    assert len(macs) == 3
+    assert max(macs.values()) < 1.002 * min(macs.values())
+
+
+@pytest.mark.slow
+def test_the_script_of_googlenet_writes_the_same_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(googlenet, "RUNS", googlenet.RUNS[:1])
+    threads = torch.get_num_threads()
+    texts = []
+    for name in ("first.csv", "second.csv"):
+        arguments = ["--output", str(tmp_path / name), "--stop", "1", "--seeds", "3"]
+        assert googlenet.main(arguments) == 0
+        texts.append((tmp_path / name).read_text(encoding="utf-8"))
+    torch.set_num_threads(threads)
+    assert texts[0] == texts[1]
+    (row,) = csv.DictReader(texts[0].splitlines())
+    assert (row["seed"], row["epoch"]) == ("3", "1")
+
+
+def test_bad_arguments_of_googlenets_script_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(googlenet, "trained", lambda *_: pytest.fail("trained nevertheless"))
+    for arguments in (["--stop", "0"], ["--seeds", "1", "1"]):
+        assert googlenet.main(["--output", str(tmp_path / "x.csv"), *arguments]) == 2
+        assert arguments[0] in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
