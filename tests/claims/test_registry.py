@@ -70,6 +70,7 @@ def test_a_value_must_round_to_the_printed_digits(text, values, missing):
     assert unexplained(text, values) == missing
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(st.integers(-(10**9), 10**9), st.integers(0, 4))
 def test_a_number_explains_itself_and_not_its_neighbour(units, decimals):

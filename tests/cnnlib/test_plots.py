@@ -117,6 +117,7 @@ def test_colour_filters_are_stretched_to_0_1():
         assert shown.max() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_feature_maps_choose_the_scale_by_sign():
     positive = show_feature_maps(torch.rand(1, 4, 6, 6)).axes[0].images[0]
     signed = show_feature_maps(torch.randn(4, 6, 6)).axes[0].images[0]

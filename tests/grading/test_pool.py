@@ -162,7 +162,8 @@ class _Grader:
         self.students = self.checkers = self
         self.closed = False
 
-    def wait_until_ready(self):
+    def wait_until_ready(self, limits):
+        assert limits == self.limits  # what forks on trial are given
         if self.fate[:1] == ["no start"]:
             raise IsolationError("the sandbox did not start")
 

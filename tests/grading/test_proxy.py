@@ -470,6 +470,7 @@ def one_of_everything(world, size):
     return [p.sum().item() for p in net.parameters()], net.state_dict()
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_of_what_no_test_can_reach(world):
     one_of_everything(world, 3)
     settle(world)
@@ -480,6 +481,7 @@ def test_nothing_is_kept_of_what_no_test_can_reach(world):
     assert sizes(world) == before
 
 
+@pytest.mark.slow
 def test_a_long_test_does_not_pile_tensors_up(world):
     for _ in range(2 * proxy.TIDY_FROM):
         assert world.Net(1).first.weight.shape == (1, 2)
@@ -489,6 +491,7 @@ def test_a_long_test_does_not_pile_tensors_up(world):
     assert len(world.server.linked) < 10
 
 
+@pytest.mark.slow
 def test_what_a_test_changed_last_is_not_forgotten(world):
     net = world.Net(1)
     net.eval()

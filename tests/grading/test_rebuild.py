@@ -346,6 +346,7 @@ NASTY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NASTY)
 def test_text_that_hurts_a_parser_is_left_to_the_sandbox(name, source, right, monkeypatch):
     parsed = []

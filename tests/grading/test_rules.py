@@ -215,6 +215,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_the_search_has_a_number_of_steps_and_says_when_they_were_used_up(name, monkeypatch):
     looked_at = []

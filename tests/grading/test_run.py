@@ -78,6 +78,7 @@ def test_the_policy_mounts_nothing_of_the_course(as_root):
     assert "--clearenv" in command
 
 
+@pytest.mark.slow
 def test_a_machine_where_forks_fail_gives_nobody_zero_points(source, right):
     impossible = sandbox.Limits(open_files=-7)  # as good as a kernel that refuses a namespace
     grader = run.Grader(isolation="none", limits=impossible)

@@ -339,12 +339,14 @@ CHECKS = (
 def behaviour(*cases: Case, slow: tuple[Case, ...] = ()) -> pytest.MarkDecorator:
     """Parametrise a test by (check, case): `def test_behaviour(check, case): check(case)`.
 
-    Cases in `slow` are marked so, and so is compilation, which takes seconds.
+    Cases in `slow` are marked so, and so are all checks but two: there are many networks, and the
+    quick loop has to stay quick.
     """
     parameters = []
     for case in (*cases, *slow):
         for check in CHECKS:
-            marks = [pytest.mark.slow] if case in slow or check is check_compile else []
+            quick = case not in slow and check in (check_odd_size, check_evaluation)
+            marks = [] if quick else [pytest.mark.slow]
             name = f"{check.__name__.removeprefix('check_')}-{case}"
             parameters.append(pytest.param(check, case, id=name, marks=marks))
     return pytest.mark.parametrize(("check", "case"), parameters)

@@ -77,6 +77,7 @@ def test_connections_of_a_block():
     assert connections == layers * (layers + 1) // 2 == 78
 
 
+@pytest.mark.slow
 def test_compression():
     model = on_meta(densenet121, compression=1.0)
     kept = [m[0].conv.out_channels for m in model.features if isinstance(m, Transition)]

@@ -35,6 +35,7 @@ def test_published_parameters():
     assert trainable + others == 5_326_716  # the total that Keras reports
 
 
+@pytest.mark.slow
 def test_sizes_and_published_multiply_accumulates():
     summary = summarize(on_meta(nasnet_mobile), (3, 224, 224))
     assert summary.macs / 1e6 == pytest.approx(564, abs=1)  # table 3

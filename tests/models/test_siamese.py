@@ -51,6 +51,7 @@ def test_twins_share_their_weights(encoder):
     assert not torch.allclose(net.embed(x2), z2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [False, True])
 def test_behaves_as_every_network_does(normalize):
     """One image; a state dict carries everything; any memory format, precision and compilation."""
