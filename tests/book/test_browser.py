@@ -74,7 +74,7 @@ def test_interactive_figures_come_to_life_and_have_a_fallback(desktop, page_name
 def test_there_are_interactive_figures():
     """The test above would pass on a book that has lost them."""
     names = {name for path in course.chapters() for name, _ in figures_of(path)}
-    assert {"conv-stepper", "stack-calculator"} <= names
+    assert {"conv-stepper", "stack-calculator", "inception-cost"} <= names
 
 
 def test_the_site_has_formulas(visit):
