@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections import Counter
 from typing import NamedTuple
 
@@ -103,7 +104,9 @@ def computed_rows(page: Page) -> dict[str, Values]:
 
 def link(page: str, section: str) -> str:
     """Address of a section, seen from a page in another folder of the book."""
-    anchor = "-".join(re.findall(r"\w+", section.lower()))
+    # As docutils does it: what ASCII lacks, such as ×, is left out, and no digit comes first.
+    plain = unicodedata.normalize("NFKD", section.lower()).encode("ascii", "ignore").decode()
+    anchor = re.sub(r"^[-0-9]+|-+$", "", re.sub(r"[^a-z0-9]+", "-", plain))
     return f"../{page}.html" + (f"#{anchor}" if anchor else "")
 
 

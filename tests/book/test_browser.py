@@ -115,7 +115,8 @@ def test_search_finds_a_word_in_the_text_of_a_chapter(visit, chapter_name):
     word = longest_word(chapter_name)
     page = visit(f"search.html?q={word}").page
     results = page.locator("#search-results li a")
-    results.first.wait_for()
+    # They come one after the other; the summary says when they are all there.
+    page.locator("#search-results .search-summary", has_text="found").wait_for()
     found = results.evaluate_all("links => links.map(a => new URL(a.href).pathname)")
     assert any(path.endswith(f"/{chapter_name}.html") for path in found), (word, found)
 

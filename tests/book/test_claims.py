@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from docutils.nodes import make_id
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
@@ -228,7 +229,7 @@ def test_links_go_to_sections_that_exist(tables):
             page, _, anchor = link.partition("#")
             path = (NOTEBOOK.parent / page).resolve().with_suffix(".ipynb")
             assert path.exists(), link
-            anchors = {"-".join(re.findall(r"\w+", text.lower())) for text in headings(path)}
+            anchors = {make_id(text) for text in headings(path)}
             assert anchor in {"", *anchors}, link
 
 
