@@ -74,9 +74,10 @@ def plain_networks_of_20_and_56_layers() -> Values:
             model = CifarResNet(depth, in_channels=1, shortcut="none")
             history = fit(model, train, epochs=2, lr=0.1, weight_decay=1e-4, seed=0,
                           device="cpu", progress=False)  # fmt: skip
-            errors[depth] = round(100 * (1 - history.train_accuracy[-1]), 1)
-    assert errors[56] > errors[20] + 10
-    return {f"plain, {depth} layers: training error, %": e for depth, e in errors.items()}
+            errors[depth] = 100 * (1 - history.train_accuracy[-1])
+    higher = errors[56] > errors[20] + 10
+    assert higher, errors  # the percentages differ from processor to processor
+    return {"training error of 56 plain layers higher than that of 20, after two epochs": higher}
 
 
 @recomputes("resnet.c05")

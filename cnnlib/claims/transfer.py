@@ -1,7 +1,8 @@
 """Recomputations of the notes' chapter on transfer learning.
 
 What the notes say of ImageNet is measured on the small network that the course has trained on
-letters: handwritten digits are the similar task, patches of photographs the different one.
+letters: handwritten digits are the similar task, patches of photographs the different one. The rows
+say which is better and not by how much: a percentage differs from processor to processor.
 """
 
 from __future__ import annotations
@@ -81,12 +82,17 @@ def by_layer(task: str) -> dict[str, float]:
 @recomputes("transfer.c02")
 def generic_and_specific() -> Values:
     """Fit a linear classifier on each layer of the letter network, for three tasks."""
-    scores = {task: by_layer(task) for task in ("letters", "digits", "textures")}
-    gain = {task: score["stage4"] - score["stage1"] for task, score in scores.items()}
-    assert gain["letters"] > gain["digits"] > 0 > gain["textures"]
-    return {
-        f"{task}, % right on {', '.join(LAYERS)}": list(s.values()) for task, s in scores.items()
+    gain = {}
+    for task in ("letters", "digits", "textures"):
+        scores = by_layer(task)
+        gain[task] = scores["stage4"] - scores["stage1"]
+    found = {
+        "old task, letters: the last layer is better than an early one": gain["letters"] > 20,
+        "digits: better too, but by less": 3 < gain["digits"] < gain["letters"] - 10,
+        "textures: worse": gain["textures"] < -5,
     }
+    assert all(found.values()), gain
+    return found
 
 
 @recomputes("transfer.c03")
@@ -94,9 +100,12 @@ def how_much_to_replace() -> Values:
     """Find the layer that is the best to put a new linear layer on, for two tasks."""
     best = {task: max(LAYERS, key=by_layer(task).get) for task in ("digits", "textures")}
     late = {"stage3", "stage4"}
-    assert best["digits"] in late
-    assert best["textures"] not in late
-    return {f"best layer to build on, {task}": layer for task, layer in best.items()}
+    found = {
+        f"best layer to build on, {task}": "a late one" if layer in late else "an early one"
+        for task, layer in best.items()
+    }
+    assert list(found.values()) == ["a late one", "an early one"], best
+    return found
 
 
 @recomputes("transfer.c04", quoted=(1, 4))
@@ -106,22 +115,18 @@ def similar_task() -> Values:
     few = few_labels(train, seed=0)
     pixels = right(few.images, few.labels, test.images, test.labels)
     top = by_layer("digits")["stage4"]
-    assert top > pixels
-    return {
-        f"digits, {LABELS} labels a class: % right on the last features": top,
-        "on pixels": round(pixels, 1),
-    }
+    better = top > pixels + 2
+    assert better, (top, pixels)
+    return {f"digits, {LABELS} labels a class: the last features are better than pixels": better}
 
 
 @recomputes("transfer.c05")
 def different_task() -> Values:
     """Compare a linear classifier on early and on late features, with few labels of textures."""
     scores = by_layer("textures")
-    assert max(scores["stem"], scores["stage1"]) > scores["stage4"] + 5
-    return {
-        f"textures, {LABELS} labels a class: % right on {layer}": scores[layer]
-        for layer in ("stem", "stage1", "stage4")
-    }
+    better = min(scores["stem"], scores["stage1"]) > scores["stage4"] + 5
+    assert better, scores
+    return {f"textures, {LABELS} labels a class: early features are better than the last": better}
 
 
 @recomputes("transfer.c06")
@@ -140,8 +145,6 @@ def pretrained_models() -> Values:
 def features_before_the_head() -> Values:
     """Probe the place of FC7 in the letter network, on digits: VGG's own weights are not here."""
     scores = by_layer("digits")
-    assert scores["stage4"] > scores["stem"] + 10
-    return {
-        "letter network on digits, % right on its last features": scores["stage4"],
-        "on its first": scores["stem"],
-    }
+    better = scores["stage4"] > scores["stem"] + 10
+    assert better, scores
+    return {"letter network, on digits: the last features are much better than the first": better}
