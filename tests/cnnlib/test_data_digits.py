@@ -117,7 +117,10 @@ def test_random_split_depends_on_the_seed_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "minst"}, "known are 'digits', 'glyphs', 'mnist', .*'oxford_pets'"),
+        (
+            {"name": "minst"},
+            "known are 'digits', 'glyphs', 'mnist', 'fashion_mnist', 'cifar10', 'oxford_pets'$",
+        ),
         ({"name": "digits", "split": "training"}, '"train", "val", "test" or "all"'),
         ({"name": "digits", "split_by": "person"}, '"writer" or "random"'),
         ({"name": "digits", "image_size": 0}, "at least 1 pixel"),

@@ -189,8 +189,10 @@ class AutoencoderCase(Case):
 
 
 CASES = (
-    AutoencoderCase("conv_autoencoder", channels=1, size=27),
-    AutoencoderCase("dense_autoencoder", {"hidden": (20, 10)}, channels=1, size=28),
+    AutoencoderCase("conv_autoencoder", channels=1, size=27, classifies=False),
+    AutoencoderCase(
+        "dense_autoencoder", {"hidden": (20, 10)}, channels=1, size=28, classifies=False
+    ),
 )
 
 

@@ -279,13 +279,20 @@ def test_learns_to_segment(variant):
 
 
 CASES = (
-    Case("unet", {"base_channels": 4, "depth": 2}, channels=1, size=60),
-    Case("unet", {"variant": "padded", "base_channels": 4, "depth": 2}, channels=1, size=37),
+    Case("unet", {"base_channels": 4, "depth": 2}, channels=1, size=60, classifies=False),
+    Case(
+        "unet",
+        {"variant": "padded", "base_channels": 4, "depth": 2},
+        channels=1,
+        size=37,
+        classifies=False,
+    ),
     Case(
         "unet",
         {"variant": "padded", "upsampling": "bilinear", "base_channels": 4, "depth": 2},
         channels=1,
         size=32,
+        classifies=False,
     ),
 )
 
