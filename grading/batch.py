@@ -32,7 +32,7 @@ from typing import Any, Protocol, TextIO
 from grading import cli, gradebook, intake, rebuild, results, rules
 from grading.pool import DaskPool, LocalPool, Pool, PoolError, Unit, UnitLost, unit_options
 from grading.run import default_secret_file, read_secret, student_seed
-from grading.sandbox import IsolationError
+from grading.sandbox import IsolationError, WarmParent, mentioned
 
 RESULTS = "results"
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
@@ -574,19 +574,21 @@ def grade_in(
     course = gradebook.Course(root)
     source = _read_source(course, options)
     limits = cli.limits(options)
+    received = intake.submitted(course.submitted, options.assignment)
+    preload = mentioned(source, *(submission.content for submission in received.accepted))
     run = Run(
         course,
         options.assignment,
         source,
         read_secret(options.seed_file),
-        options=unit_options(isolation=options.isolation, limits=limits),
+        options=unit_options(isolation=options.isolation, limits=limits, preload=preload),
         students=options.student,
         force=options.force,
     )
-    received = intake.submitted(course.submitted, options.assignment)
     progress = BarProgress(sys.stderr) if sys.stderr.isatty() else LineProgress(sys.stderr)
     with _only_run(run.folder):
-        outcome = run.grade(received, make_pool or (lambda count: pool(options, count)), progress)
+        make_pool = make_pool or (lambda count: pool(options, count, preload))
+        outcome = run.grade(received, make_pool, progress)
         if outcome.interrupted:
             print(
                 f"interrupted: {outcome.waiting} submissions are not graded yet. "
@@ -602,12 +604,16 @@ def grade_in(
     return 1 if any(result["status"] == "error" for result in outcome.results) else 0
 
 
-def pool(options: argparse.Namespace, count: int) -> Pool:
+def pool(options: argparse.Namespace, count: int, preload: tuple[str, ...] = ()) -> Pool:
     """The workers that the command line asks for.
 
     Args:
         options: Parsed command line.
         count: How many submissions there are.
+        preload: Modules that the class needs.
+
+    Raises:
+        IsolationError: This machine cannot isolate submissions.
     """
     certificates = {
         "tls_ca": options.tls_ca,
@@ -626,7 +632,8 @@ def pool(options: argparse.Namespace, count: int) -> Pool:
         raise BatchError("--tls-ca, --tls-cert and --tls-key go with --scheduler tls://…")
     if options.workers < 1:
         raise BatchError("--workers must be at least 1")
-    return LocalPool(min(options.workers, count))
+    warm = WarmParent(isolation=options.isolation, preload=preload)
+    return LocalPool(min(options.workers, count), warm=warm)
 
 
 def _read_source(course: gradebook.Course, options: argparse.Namespace) -> bytes:

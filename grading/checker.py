@@ -22,15 +22,16 @@ earlier task left behind then costs nobody else points.
 
 from __future__ import annotations
 
-import ast
+import base64
 import contextlib
 import json
+import marshal
 import math
 import os
-import re
 import socket
 import time
 import traceback
+import types
 from typing import Any
 
 import numpy as np
@@ -39,17 +40,11 @@ import torch
 from grading import proxy, watch, wire
 
 MESSAGE_CHARACTERS = 4_000
-_MAGIC = re.compile(r"^([ \t]*)[%!].*$", re.M)
-# Calls in the instructor's cells that only set something up, worth repeating in the checker.
-_SETTERS = frozenset(
-    ["manual_seed", "seed", "seed_everything", "set_default_dtype", "filterwarnings"]
-)
 
 
 def prepare() -> None:
     """Before any fork: load what the first test would load."""
     proxy.known_modules()
-    proxy.notice_seeding()
 
 
 def serve(connection: socket.socket) -> None:
@@ -60,6 +55,7 @@ def serve(connection: socket.socket) -> None:
     """
     job = json.loads(wire.receive_frame(connection))
     os.environ["CNNLIB_GRADING_SEED"] = job["seed"]
+    proxy.notice_seeding()
     with contextlib.suppress(BrokenPipeError):
         _Checker(connection, job).run()
 
@@ -69,32 +65,32 @@ class _Stop(Exception):
 
 
 class _Test:
-    """A test cell, compiled: statements, and the last expression if it may be points.
+    """A test cell, compiled by `grading.cells`.
 
     Attributes:
         file: What tracebacks call it.
         hidden: First and last lines of the parts that students never see.
         rules: What answers to it must not use.
+        loaded: Names that it reads anywhere.
+        stored: Names that it binds at the top level.
     """
 
     def __init__(self, item: dict) -> None:
-        source = item["source"]
         self.file = f"<test {item['name']}>"
         self.hidden: list[list[int]] = item["hidden"]
         self.rules: list[dict] = item["rules"]
-        tree = ast.parse(source, filename=self.file)
-        self.loaded, self.stored = _names(tree)
-        self.last = None
-        silent = source.rstrip().endswith(";")
-        if tree.body and isinstance(tree.body[-1], ast.Expr) and not silent:
-            last = tree.body.pop()
-            expression = ast.Expression(last.value)  # type: ignore[attr-defined]
-            self.last = compile(expression, self.file, "eval")
-        self.body = compile(tree, self.file, "exec")
+        self.loaded, self.stored = set(item["loaded"]), set(item["stored"])
+        self.body = _code(item["body"])
+        self.last = None if item["last"] is None else _code(item["last"])
 
     def run(self, namespace: dict) -> Any:
         exec(self.body, namespace)  # the instructor's code
         return eval(self.last, namespace) if self.last is not None else None
+
+
+def _code(text: str) -> types.CodeType:
+    """Compiled code, from the host."""
+    return marshal.loads(base64.b64decode(text))
 
 
 class _Checker:
@@ -245,15 +241,14 @@ class _Checker:
 
     def run_locally(self, item: dict) -> None:
         """The instructor's cell, as far as it does not depend on the student's objects."""
-        try:
-            statements = local_statements(item["source"], self.student_names)
-        except SyntaxError as error:
-            self.tell("instructor error", message=f"{item['name']}: line {error.lineno}: {error}")
+        if item["problem"]:
+            self.tell("instructor error", message=f"{item['name']}: {item['problem']}")
             return
-        for statement in statements:
-            self.read_by_instructor |= _names(statement)[0]
+        self.student_names |= set(item["bound"])
+        self.read_by_instructor |= set(item["loaded"])
+        for statement in item["statements"]:
             try:
-                exec(compile(statement, f"<{item['name']}>", "exec"), self.namespace)
+                exec(_code(statement), self.namespace)
             except Exception as error:
                 self.tell(
                     "instructor error",
@@ -474,64 +469,3 @@ def _explain(error: BaseException) -> str:
 def _describe(kind: str, error: Exception) -> str:
     text = "\n".join([f"{kind}: {error}", *getattr(error, "student_lines", [])])
     return text[:MESSAGE_CHARACTERS]
-
-
-def _names(tree: ast.AST) -> tuple[set[str], set[str]]:
-    """Names that code reads anywhere, and names that it binds at the top level."""
-    loaded = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    stored: set[str] = set()
-    stack: list[ast.AST] = list(getattr(tree, "body", []))
-    scopes = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    hidden = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, scopes):
-            stored.add(node.name)
-            continue
-        if isinstance(node, hidden):
-            continue
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            stored |= {(a.asname or a.name).partition(".")[0] for a in node.names}
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            stored.add(node.id)
-        stack.extend(ast.iter_child_nodes(node))
-    return loaded, stored
-
-
-def local_statements(source: str, student_names: set[str]) -> list[ast.Module]:
-    """The statements of an instructor's cell that make sense without the student's objects.
-
-    Imports, functions, classes, assignments and seeds stay. What needs a student's object is left
-    out, and the names it would bind are added to `student_names`: they are looked up in the
-    student's process instead. What only shows something (a plot, a print) is left out too.
-
-    Raises:
-        SyntaxError: The cell is not Python, its lines for IPython aside.
-    """
-    body = ast.parse(_MAGIC.sub(r"\1pass", source)).body
-    kept = []
-    for statement in body:
-        loaded, stored = _names(ast.Module([statement], []))
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            needs = _loaded_now(statement) & student_names  # its body runs later
-        else:
-            needs = loaded & student_names
-        if needs:
-            student_names |= stored
-        elif not isinstance(statement, ast.Expr) or _is_setter(statement.value):
-            kept.append(ast.Module([statement], []))
-    return [module for module in kept if not isinstance(module.body[0], (ast.Assert, ast.Pass))]
-
-
-def _loaded_now(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    parts = [*function.decorator_list, *function.args.defaults]
-    parts += [default for default in function.args.kw_defaults if default is not None]
-    return {n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)}
-
-
-def _is_setter(expression: ast.expr) -> bool:
-    if not isinstance(expression, ast.Call):
-        return False
-    function = expression.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name in _SETTERS

@@ -19,7 +19,7 @@ from typing import Any
 
 from grading import rebuild
 from grading.run import Grader, default_secret_file, read_secret, student_seed
-from grading.sandbox import IsolationError, Limits
+from grading.sandbox import IsolationError, Limits, mentioned
 
 SOLUTIONS = Path("solutions")
 CHECK_SEEDS = ("check-1", "check-2")
@@ -113,7 +113,8 @@ def run_one(options: argparse.Namespace) -> int:
         submission = rebuild.read_file(options.submission)
     except rebuild.RebuildError as error:
         raise ValueError(str(error)) from error
-    with Grader(isolation=options.isolation, limits=limits(options)) as grader:
+    preload = mentioned(source, submission)
+    with Grader(isolation=options.isolation, limits=limits(options), preload=preload) as grader:
         result = grader.grade(source, submission, seed=seed)
     result["student"] = student
     if options.json:
@@ -155,7 +156,8 @@ def run_check(options: argparse.Namespace) -> int:
     if path.suffix != ".ipynb":
         path = SOLUTIONS / path / f"{path.name}.ipynb"
     source = rebuild.read_file(path)
-    with Grader(isolation=options.isolation, limits=limits(options)) as grader:
+    preload = mentioned(source)
+    with Grader(isolation=options.isolation, limits=limits(options), preload=preload) as grader:
         problems = check(grader, source)
     for problem in problems:
         print(problem)

@@ -21,6 +21,7 @@ carries the seed of one student for one assignment.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import importlib
 import json
 import os
@@ -39,7 +40,7 @@ from typing import Any, Protocol
 
 from grading import results
 from grading.run import Grader
-from grading.sandbox import START_SECONDS, IsolationError, Limits
+from grading.sandbox import START_SECONDS, IsolationError, Limits, WarmParent
 
 GRADE_UNIT = "grading.pool:grade_unit"
 ATTEMPTS = 2
@@ -75,11 +76,23 @@ class Unit:
     options: dict[str, Any]
 
 
-def unit_options(*, isolation: str = "bubblewrap", limits: Limits | None = None) -> dict[str, Any]:
-    """How to grade, as plain data: isolation, limits, and the version that must do it."""
+def unit_options(
+    *,
+    isolation: str = "bubblewrap",
+    limits: Limits | None = None,
+    preload: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """How to grade, as plain data: isolation, limits, and the version that must do it.
+
+    Args:
+        isolation: "bubblewrap" or "none".
+        limits: What one submission may use.
+        preload: Modules that the class needs, see `sandbox.mentioned`; only for speed.
+    """
     return {
         "isolation": isolation,
         "limits": asdict(limits or Limits()),
+        "preload": list(preload),
         "grader": results.grader_version(),
     }
 
@@ -130,12 +143,16 @@ def _warm_grader(options: dict[str, Any]) -> Grader:
     """This thread's grader, started if there is none for these options."""
     if getattr(_warm, "options", None) != options:
         close_grader()
-        limits = Limits(**options["limits"])
+        inherited, _warm.inherited = getattr(_warm, "inherited", None), None
         try:
-            grader = Grader(isolation=options["isolation"], limits=limits)
+            grader = Grader(
+                isolation=options["isolation"],
+                limits=Limits(**options["limits"]),
+                preload=tuple(options["preload"]),
+                warm=inherited,
+            )
             try:
-                grader.students.wait_until_ready(grader.limits)
-                grader.checkers.wait_until_ready(grader.limits)
+                grader.wait_until_ready()
             except BaseException:
                 grader.close()
                 raise
@@ -158,7 +175,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def work(descriptor: int, function: str) -> None:
+def work(descriptor: int, function: str, warm: int | None = None) -> None:
     """Main function of a worker process of `LocalPool`.
 
     Whatever goes wrong beyond what is answered here ends the process, with its traceback where
@@ -167,8 +184,11 @@ def work(descriptor: int, function: str) -> None:
     Args:
         descriptor: Inherited socket to the pool.
         function: What grades a unit, as "module:name".
+        warm: Inherited control socket of a warm parent's twin, for the first grader.
     """
     connection = Connection(descriptor)
+    if warm is not None:
+        _warm.inherited = WarmParent.adopt(warm)
     module, _, name = function.partition(":")
     grade = getattr(importlib.import_module(module), name)
     orders: queue.SimpleQueue = queue.SimpleQueue()
@@ -241,21 +261,29 @@ class _Death(Exception):
 class _WorkerProcess:
     """One worker process, seen from the pool."""
 
-    def __init__(self, function: str, patience: float) -> None:
+    def __init__(self, function: str, patience: float, twin: socket.socket | None = None) -> None:
+        """Start it.
+
+        Args:
+            function: What grades a unit.
+            patience: Seconds without an answer after which it counts as dead.
+            twin: Control socket of a warm parent that it shall use; closed here.
+        """
         self.patience = patience
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         ours, theirs = socket.socketpair()
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
-            f"from grading.pool import work; work({theirs.fileno()}, {function!r})"
+            f"from grading.pool import work; work({theirs.fileno()}, {function!r}, "
+            f"{None if twin is None else twin.fileno()})"
         )
-        with theirs:
+        with theirs, twin or contextlib.nullcontext():
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 stdout=self.errors,
                 stderr=self.errors,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[end.fileno() for end in (theirs, twin) if end is not None],
                 # Ctrl-C at the terminal is for the pool's process alone.
                 start_new_session=True,
             )
@@ -316,10 +344,19 @@ class _WorkerProcess:
 
 
 class LocalPool:
-    """Worker processes on this machine, started as units come in."""
+    """Worker processes on this machine, started as units come in.
+
+    What takes longest at the start, importing torch, is done once: in a warm parent whose twins
+    the workers use. A worker whose twin has ended starts a warm parent of its own.
+    """
 
     def __init__(
-        self, workers: int, *, function: str = GRADE_UNIT, patience: float | None = None
+        self,
+        workers: int,
+        *,
+        function: str = GRADE_UNIT,
+        patience: float | None = None,
+        warm: WarmParent | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -328,6 +365,7 @@ class LocalPool:
             function: What grades a unit, as "module:name".
             patience: Seconds after which a worker that does not answer counts as dead; by default
                 more than the grader's own limit for a submission, and the time to warm up.
+            warm: A warm parent, made for the options of the units to come; closed with the pool.
         """
         if workers < 1:
             raise ValueError(f"there must be at least one worker, not {workers}")
@@ -340,6 +378,8 @@ class LocalPool:
         self._processes: set[_WorkerProcess] = set()
         self._lock = threading.Lock()
         self._closing = False
+        self._warm = warm
+        self._warm_lock = threading.Lock()
 
     def __enter__(self) -> LocalPool:
         return self
@@ -375,6 +415,8 @@ class LocalPool:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+        if self._warm is not None:
+            self._warm.close()
 
     def _serve(self) -> None:
         """Look after one worker process. Runs in a thread of its own."""
@@ -401,6 +443,9 @@ class LocalPool:
                 self._end(process)
                 process = None
                 deaths.append(str(death))
+            except IsolationError as error:
+                future.set_exception(error)
+                return None
             except (PoolError, OSError) as error:
                 future.set_exception(PoolError(str(error)))
                 return None
@@ -423,14 +468,26 @@ class LocalPool:
         with self._lock:
             if self._closing:
                 raise PoolError("the pool was closed")
-            process = _WorkerProcess(self.function, patience)
+            process = _WorkerProcess(self.function, patience, self._twin())
             self._processes.add(process)
         try:
             process.wait_until_ready()
-        except PoolError:
+            if self._warm is not None:
+                with self._warm_lock:  # the trial that every machine has to pass
+                    self._warm.wait_until_ready(Limits(**unit.options["limits"]))
+        except (PoolError, IsolationError):
             self._end(process)
             raise
         return process
+
+    def _twin(self) -> socket.socket | None:
+        """A twin of the warm parent, if that is alive; one that is still importing will fork it."""
+        if self._warm is None:
+            return None
+        try:
+            return self._warm.twin()
+        except IsolationError:
+            return None  # the worker starts one of its own, and says what is wrong with it
 
     def _end(self, process: _WorkerProcess | None) -> None:
         if process is not None:

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import builtins
 import collections
+import ctypes
+import dataclasses
 import functools
 import inspect
 import io
@@ -53,6 +55,7 @@ MAX_SHARED = 200_000
 # From this many shared tensors on, and whenever their number has doubled since, those that no test
 # can reach any more are forgotten.
 TIDY_FROM = 64
+_TWISTER_BYTES = 624 * 4 + 4  # its numbers and the position among them
 
 # Special methods a stand-in forwards if the student's class has them. None of them passes on a
 # value that the test compares with.
@@ -359,7 +362,13 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self.remote = remote
 
-    def persistent_id(self, value: Any) -> Any:
+    # Unlike `persistent_id`, not asked for numbers, texts and plain containers, that is, for most.
+    def reducer_override(self, value: Any) -> Any:
+        reference = self.reference(value)
+        return NotImplemented if reference is None else (sharing.stands_for, reference)
+
+    def reference(self, value: Any) -> tuple | None:
+        """Kind and number of what the student's process has already; None to send it whole."""
         remote = self.remote
         if issubclass(type(value), StandIn):
             owner, number, _ = _inside(value)
@@ -487,7 +496,7 @@ class Remote:
         """Send a request with the tensors that changed since the last one."""
         if self.dead:
             raise StudentGone(self.dead)
-        random_states = _random_states()
+        random_states = _random_states(self.random)
         message = {
             **body,
             "args": call.args,
@@ -508,7 +517,8 @@ class Remote:
                 f"an argument cannot be sent to the student's code: {error}"
             ) from error
         call.link()
-        released, self.released = self.released, _nothing_released()
+        released = {kind: numbers for kind, numbers in self.released.items() if numbers}
+        self.released = _nothing_released()
         limits = wire.Limits(max_bytes=2**31, max_table=10**6)
         try:
             frame = wire.encode((self.shared.changes(), released, file.getvalue()), limits=limits)
@@ -576,7 +586,7 @@ class Remote:
         but much for the student's layer that has used the generator since.
         """
         return {
-            name: state
+            name: state.full if isinstance(state, _NumpyState) else state
             for name, state in now.items()
             if name in _set_generators or not _same_state(state, self.random[name])
         }
@@ -919,7 +929,7 @@ def _update_module(
     for name in plain.keys() - attributes.keys():
         del inside[name]
     for name, value in attributes.items():
-        if name not in plain or type(plain[name]) is not type(value) or plain[name] != value:
+        if name not in plain or repr(plain[name]) != repr(value):  # (1, 2) == (1, 2.0)
             inside[name] = value
 
 
@@ -1036,15 +1046,41 @@ def notice_seeding(replace: Callable[[Any, str, Any], None] = setattr) -> None:
             replace(module, name, noted[function])
 
 
-def _random_states() -> dict[str, Any]:
+def _random_states(last: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The states of the global generators; `last` are those found before, to be quicker."""
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": np.random.get_state(),  # noqa: NPY002 - the global generator
+        "numpy": _numpy_state(last["numpy"] if last else None),
         "python": random.getstate(),
     }
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _NumpyState:
+    """The state of NumPy's global generator, and the memory it was read from."""
+
+    full: tuple
+    memory: bytes | None
+
+
+def _numpy_state(last: _NumpyState | None) -> _NumpyState:
+    """The generator's state; `last` itself if that is still right.
+
+    ``get_state`` makes a list of 624 numbers and would be the dearest part of a request. The
+    memory of the Mersenne twister says whether it was used, but for one thing: a normal number
+    kept for the next call (fourth entry), which can be used up without touching the twister.
+    """
+    generator = np.random.get_bit_generator()
+    memory = None
+    if type(generator) is np.random.MT19937:
+        memory = ctypes.string_at(generator.ctypes.state_address, _TWISTER_BYTES)
+        if last is not None and last.memory == memory and last.full[3] == 0:
+            return last
+    return _NumpyState(np.random.get_state(), memory)  # noqa: NPY002 - the global generator
+
+
 def _same_state(a: Any, b: Any) -> bool:
-    if isinstance(a, tuple) and isinstance(a[1], np.ndarray):
-        return a[2:] == b[2:] and np.array_equal(a[1], b[1])
+    if isinstance(a, _NumpyState):
+        x, y = a.full, b.full
+        return a is b or (x[2:] == y[2:] and np.array_equal(x[1], y[1]))
     return a == b

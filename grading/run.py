@@ -10,6 +10,7 @@ that nothing that happens later can take them back.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -22,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grading import rebuild, rules, wire
+from grading import cells, rebuild, rules, wire
 from grading.sandbox import Limits, Session, WarmParent
 
 MAX_RESTARTS_OF_CHECKER = 4
@@ -35,22 +36,26 @@ SCHEMA = 1
 
 
 class Grader:
-    """Two warm parents, ready to grade any number of submissions one after the other.
+    """A warm parent, ready to grade any number of submissions one after the other.
 
     Args:
         isolation: "bubblewrap" or "none".
         limits: What one submission may use.
+        preload: Modules that submissions are likely to need, see `sandbox.mentioned`.
+        warm: A warm parent that is there already, to be closed with this grader.
     """
 
-    def __init__(self, *, isolation: str = "bubblewrap", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        isolation: str = "bubblewrap",
+        limits: Limits | None = None,
+        preload: tuple[str, ...] = (),
+        warm: WarmParent | None = None,
+    ) -> None:
         self.limits = limits or Limits()
         self.isolation = isolation
-        self.students = WarmParent("student", isolation=isolation)
-        try:
-            self.checkers = WarmParent("checker", isolation=isolation)
-        except BaseException:
-            self.students.close()
-            raise
+        self.warm = warm or WarmParent(isolation=isolation, preload=preload)
 
     def __enter__(self) -> Grader:
         return self
@@ -58,10 +63,17 @@ class Grader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def wait_until_ready(self) -> None:
+        """Wait until submissions can be graded.
+
+        Raises:
+            IsolationError: This machine cannot isolate submissions.
+        """
+        self.warm.wait_until_ready(self.limits)
+
     def close(self) -> None:
-        """End both warm parents and everything they forked."""
-        self.students.close()
-        self.checkers.close()
+        """End the warm parent and everything it forked."""
+        self.warm.close()
 
     def grade(
         self, source: bytes, submission: bytes, *, seed: str, one_kernel: bool = False
@@ -83,11 +95,9 @@ class Grader:
             rebuild.RebuildError: The source notebook is unusable; a submission never raises.
             IsolationError: This machine cannot isolate submissions.
         """
-        self.students.wait_until_ready(self.limits)
-        self.checkers.wait_until_ready(self.limits)
+        self.wait_until_ready()
         start = time.monotonic()
-        source_cells = rebuild.read_source(source)
-        task_rules = rules.read(source_cells)
+        source_cells, task_rules = _read_source(source)
         manifest = {
             "schema": SCHEMA,
             "source_sha256": hashlib.sha256(source).hexdigest(),
@@ -107,6 +117,13 @@ class Grader:
             "ended": run.ended,
         }
         return run.result(manifest)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_source(source: bytes) -> tuple[list[rebuild.Cell], dict[str, rules.TaskRules]]:
+    """The source notebook's cells and rules: the same for a whole class."""
+    found = rebuild.read_source(source)
+    return found, rules.read(found)
 
 
 def student_seed(secret: bytes, assignment: str, student: str) -> str:
@@ -165,9 +182,10 @@ class _Run:
         seed: str,
         one_kernel: bool = False,
     ) -> None:
-        self.grader = grader
+        self.warm = grader.warm
         self.plan = plan
         self.rules = task_rules
+        self.items = self.all_items()
         self.forbidden, not_searched = rules.broken(plan.items, task_rules)  # by the text alone
         self.seed = seed
         self.one_kernel = one_kernel
@@ -187,7 +205,7 @@ class _Run:
 
     def run(self) -> None:
         for _ in range(MAX_RESTARTS_OF_CHECKER + 1):
-            session, control = self.grader.checkers.start(self.limits)
+            session, control = self.warm.start("checker", self.limits)
             try:
                 with control:
                     self.follow(session, control)
@@ -195,14 +213,14 @@ class _Run:
                 self.blame_current("the test took too long or used too much memory")
             finally:
                 self.end_student()
-                self.grader.checkers.end(session)
+                self.warm.end(session)
             if self.finished or time.monotonic() > self.deadline:
                 return
 
     def follow(self, session: Session, control: socket.socket) -> None:
         """Serve one checker until it is done, dies or must be ended."""
         job = {
-            "items": [self.item(item) for item in self.plan.items],
+            "items": self.items,
             "student_names": sorted(self.plan.student_names),
             "student_classes": {n: sorted(s) for n, s in self.plan.student_classes.items()},
             "seed": self.seed,
@@ -220,16 +238,28 @@ class _Run:
                 self.blame_current("the test took too long on what your code returned")
                 return
 
-    def item(self, item: rebuild.Item) -> dict:
-        """An item of the plan, for the checker."""
-        plain = {"kind": item.kind, "name": item.name, "source": item.source, "points": item.points}
-        if item.kind != "test":
-            return plain
+    def all_items(self) -> list[dict]:
+        """The plan's items, for the checker."""
+        student_names = frozenset(self.plan.student_names)
+        items = []
+        for item in self.plan.items:
+            plain = {"kind": item.kind, "name": item.name, "source": item.source}
+            if item.kind == "test":
+                plain |= self.test_item(item)
+            elif item.kind == "instructor":
+                plain |= _local_item(item, student_names)
+                student_names |= frozenset(plain["bound"])
+            items.append(plain)
+        return items
+
+    def test_item(self, item: rebuild.Item) -> dict:
+        """What the checker needs to run a test cell."""
         found = self.rules.get(item.name)
         return {
-            **plain,
+            "points": item.points,
             "hidden": rebuild.hidden_lines(item.source),
             "rules": [rule.data for rule in found.rules] if found else [],
+            **asdict(cells.compile_test(item.name, item.source)),
         }
 
     def obey(self, control: socket.socket, message: dict) -> None:
@@ -263,7 +293,7 @@ class _Run:
             self.finished = True
             return
         self.started += 1
-        self.student, channel = self.grader.students.start(self.limits)
+        self.student, channel = self.warm.start("student", self.limits)
         self.reason = None
         with channel:
             socket.send_fds(control, [b"F"], [channel.fileno()])
@@ -274,8 +304,7 @@ class _Run:
         """End the current student's process, if any; returns how it ended."""
         if self.student is None:
             return {}
-        students = self.grader.students
-        report = dict(students.wait_for_end(self.student, 1.0) or students.end(self.student))
+        report = dict(self.warm.wait_for_end(self.student, 1.0) or self.warm.end(self.student))
         self.student = None
         report["reason"] = self.reason or report.get("reason")
         kept = ("reason", "exit", "output_bytes", "peak_memory", "cpu_seconds")
@@ -301,16 +330,16 @@ class _Run:
         if too_long or busy:
             if self.student is not None and busy != ["checker"]:
                 self.reason = "timeout"
-                self.grader.students.end(self.student)
+                self.warm.end(self.student)
             else:
                 return False
         return True
 
     def cpu_used(self, checker: Session) -> dict[str, float] | None:
         """CPU seconds that each side has used since the current cell began; None if unknown."""
-        found = {"checker": self.grader.checkers.usage(checker)}
+        found = {"checker": self.warm.usage(checker)}
         if self.student is not None:
-            found["student"] = self.grader.students.usage(self.student)
+            found["student"] = self.warm.usage(self.student)
         now = {who: usage[0] for who, usage in found.items() if usage is not None}
         if len(now) < len(found):
             return None  # nobody is called idle for a question that was not answered
@@ -356,7 +385,7 @@ class _Run:
                     "seconds": round(result.get("seconds", 0.0), 4),
                 }
             )
-        cells = [
+        shown = [
             {"name": self.plan.items[index].name, **cell}
             for index, cell in sorted(self.cells.items())
             if self.plan.items[index].kind == "student"
@@ -366,10 +395,20 @@ class _Run:
             "score": sum(test["points"] for test in tests),
             "max_score": self.plan.max_score,
             "tests": tests,
-            "cells": cells,
+            "cells": shown,
             "notes": self.notes,
             "manifest": manifest,
         }
+
+
+def _local_item(item: rebuild.Item, student_names: frozenset[str]) -> dict:
+    """What the checker repeats of a cell of the instructor's."""
+    try:
+        found = cells.compile_local(item.name, item.source, student_names)
+    except SyntaxError as error:
+        problem = f"line {error.lineno}: {error}"
+        return {"problem": problem, "statements": [], "loaded": [], "bound": []}
+    return {"problem": None, **asdict(found)}
 
 
 def _rejected(source: list[rebuild.Cell], reason: str, manifest: dict) -> dict[str, Any]:

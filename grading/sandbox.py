@@ -19,6 +19,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -28,7 +29,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 MEBIBYTE = 1024 * 1024
 UNPRIVILEGED = 65534  # "nobody" on every Linux
@@ -36,10 +37,26 @@ START_SECONDS = 600.0  # importing torch on a very busy machine
 _CONTROL_BYTES = 2 * MEBIBYTE
 _HERE = Path(__file__).resolve().parent
 _ENVIRONMENT = "/environment"  # where a virtual environment is mounted
-_MODULES = {
-    "student": ("__init__", "wire", "linux", "warm", "sharing", "watch", "student"),
-    "checker": ("__init__", "wire", "linux", "warm", "sharing", "watch", "proxy", "checker"),
+_MODULES = (
+    "__init__", "wire", "linux", "warm", "sharing", "watch", "student", "proxy", "checker",
+)  # fmt: skip
+# What is imported before the first fork if the notebooks mention it, because each fork that needs
+# it would spend as long again: the word in an import, and the modules.
+_ON_DEMAND = {
+    "torchvision": ("torchvision", "torchvision.models"),
+    "matplotlib": ("matplotlib.pyplot",),
+    "sklearn": ("sklearn.datasets",),
+    "skimage": ("skimage.data",),
+    "scipy": ("scipy.ndimage",),
+    "PIL": ("PIL.Image",),
+    "cnnlib.data": ("cnnlib.data", "sklearn.datasets", "PIL.Image"),
+    "cnnlib.models": ("cnnlib.models",),
+    "cnnlib.plots": ("cnnlib.plots",),
+    "cnnlib.training": ("cnnlib.training",),
+    "cnnlib.transfer": ("cnnlib.transfer",),
+    "cnnlib.detection": ("cnnlib.detection",),
 }
+_IMPORT = re.compile(rb"\b(?:import|from)[ \t]+([A-Za-z_][\w.]*)(?:[ \t]+import[ \t]+(\w+))?")
 _SYSTEM_FILES = (
     "/etc/ld.so.cache",
     "/etc/alternatives",
@@ -81,40 +98,58 @@ class Limits:
     cell_wall_seconds: float = 240.0
 
 
-def command_line(role: str, control_fd: int, *, as_root: bool) -> list[str]:
+def mentioned(*notebooks: bytes) -> tuple[str, ...]:
+    """The modules worth importing before the first fork, from the imports in these notebooks.
+
+    Only what is on our own list is ever imported; a submission can ask for no more than time.
+
+    Args:
+        notebooks: Bytes of the files, whatever they are.
+    """
+    words = set()
+    for data in notebooks:
+        for module, name in _IMPORT.findall(data):
+            dotted = module.decode("ascii")
+            words |= {dotted, dotted.partition(".")[0], f"{dotted}.{name.decode('ascii')}"}
+            words.add(".".join(dotted.split(".")[:2]))
+    found = [module for word, modules in _ON_DEMAND.items() if word in words for module in modules]
+    return tuple(dict.fromkeys(found))
+
+
+def command_line(control_fd: int, *, as_root: bool, preload: tuple[str, ...] = ()) -> list[str]:
     """The bubblewrap command that starts a warm parent: the policy in one place.
 
     Args:
-        role: "student" or "checker".
         control_fd: Inherited descriptor of the control socket.
         as_root: Whether this program runs as root (see the module's docstring).
+        preload: Modules to import, from `mentioned`.
     """
     bubblewrap = _find_bubblewrap()
     environment = ["--clearenv", *_environment()]
     # --unshare-all: user, IPC, PID, network, UTS and cgroup namespaces. No --share-net.
     walls = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    start = f"from grading.warm import main; main({role!r}, {control_fd}, True)"
+    start = f"from grading.warm import main; main({control_fd}, True, {preload!r})"
     program = [
         _interpreter(), "-s", "-B", "-c", f"import sys; sys.path[0] = '/course'; {start}",
     ]  # fmt: skip
     if not as_root:
-        mounts = _mounts(role, proc=["--proc", "/proc"])
+        mounts = _mounts(proc=["--proc", "/proc"])
         return [bubblewrap, *walls, *environment, *mounts, "--", *program]
     # The machine's own /proc is in the outer one only because the kernel allows the inner one a
     # fresh /proc only if it reveals nothing new; no program of the sandbox runs between the two.
     outer = [bubblewrap, "--die-with-parent", *environment]
-    outer += _mounts(role, proc=["--bind", "/proc", "/proc"])
+    outer += _mounts(proc=["--bind", "/proc", "/proc"])
     identity = [f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
     powerless = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
     inner = [bubblewrap, *walls, "--ro-bind", "/", "/", *_private("--proc", "/proc")]
     return [*outer, "--", _find("setpriv"), *identity, *powerless, *inner, "--", *program]
 
 
-def _mounts(role: str, proc: list[str]) -> list[str]:
+def _mounts(proc: list[str]) -> list[str]:
     """Everything that is visible, all of it read-only but /tmp."""
     visible = {path: path for path in _existing(_SYSTEM_FILES)} | _python_folders()
     visible["/course/cnnlib"] = str(_library_folder())
-    for name in _MODULES[role]:
+    for name in _MODULES:
         visible[f"/course/grading/{name}.py"] = str(_HERE / f"{name}.py")
     # Folders above a mount would be private to root, who starts this, and closed to the rest.
     parents = {parent for path in visible for parent in Path(path).parents} - {Path("/")}
@@ -244,34 +279,30 @@ class Session:
 
 
 class WarmParent:
-    """A started warm parent. Use as a context manager; leaving it ends every fork."""
+    """A warm parent, or a twin of one. Use as a context manager; leaving it ends every fork."""
 
-    def __init__(self, role: str, *, isolation: str = "bubblewrap") -> None:
+    def __init__(self, *, isolation: str = "bubblewrap", preload: tuple[str, ...] = ()) -> None:
         """Start the process; `wait_until_ready` waits for its imports.
 
         Args:
-            role: "student" or "checker".
             isolation: "bubblewrap", or "none" for plain forks with only resource limits.
+            preload: Modules to import beside those that every assignment needs, from `mentioned`.
 
         Raises:
             IsolationError: There is no isolation on this machine.
         """
-        self.role = role
-        self.isolation = isolation
-        self.sessions: dict[int, Session] = {}
-        self.count = 0
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control = ours
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._take(ours)
         if isolation == "bubblewrap":
-            command = command_line(role, theirs.fileno(), as_root=os.geteuid() == 0)
+            command = command_line(theirs.fileno(), as_root=os.geteuid() == 0, preload=preload)
             environment = None
         else:
-            start = f"from grading.warm import main; main({role!r}, {theirs.fileno()}, False)"
+            start = f"from grading.warm import main; main({theirs.fileno()}, False, {preload!r})"
             code = f"import sys; sys.path[0] = {str(_HERE.parent)!r}; {start}"
             command = [sys.executable, "-s", "-B", "-c", code]
             words = _environment()
             environment = dict(zip(words[1::3], words[2::3], strict=True))
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         with theirs:
             self.process = subprocess.Popen(
                 command,
@@ -282,7 +313,34 @@ class WarmParent:
                 pass_fds=[theirs.fileno()],
                 cwd="/",
             )
+
+    def _take(self, control: socket.socket) -> None:
+        self.control = control
+        self.sessions: dict[int, Session] = {}
+        self.count = 0
         self.ready = False
+        self.process: subprocess.Popen | None = None
+        self.errors: IO[bytes] | None = None
+
+    @classmethod
+    def adopt(cls, control_fd: int) -> WarmParent:
+        """The twin at the other end of an inherited socket, see `twin`."""
+        adopted = cls.__new__(cls)
+        adopted._take(socket.socket(fileno=control_fd))
+        adopted.ready = True  # what it was forked from was
+        return adopted
+
+    def twin(self) -> socket.socket:
+        """Have the warm parent fork a twin of itself, for another worker.
+
+        Returns:
+            The twin's control socket, for that worker to `adopt`. The twin ends when the socket
+            is closed, and also with the process that started the first warm parent.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._send({"op": "twin"}, theirs.fileno())
+        return ours
 
     def __enter__(self) -> WarmParent:
         return self
@@ -307,15 +365,9 @@ class WarmParent:
             return
         message = self._receive(START_SECONDS)
         if message is None or message["event"] != "ready":
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1.0)
-            self.errors.seek(0)
-            details = (message or {}).get("message") or self.errors.read(4000).decode(
-                "utf-8", "replace"
-            )
-            self.refuse("did not start", details)
+            self.refuse("did not start", (message or {}).get("message") or self._last_words())
         self.ready = True
-        session, channel = self.start(limits or Limits(), trial=True)
+        session, channel = self.start("student", limits or Limits(), trial=True)
         with channel:
             channel.settimeout(START_SECONDS)
             try:
@@ -326,29 +378,43 @@ class WarmParent:
         if not alive:
             self.refuse("cannot be forked", f"{report.get('reason')} {report.get('output', '')}")
 
+    def _last_words(self) -> str:
+        """What a process that does not start has said."""
+        if self.process is None or self.errors is None:
+            return ""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1.0)
+        self.errors.seek(0)
+        return self.errors.read(4000).decode("utf-8", "replace")
+
     def refuse(self, what: str, details: str) -> NoReturn:
         """Close the sandbox and say why nothing can be graded in it."""
         self.ready = False
         self.close()
         raise IsolationError(
-            f"the sandbox for the {self.role} {what}: {details.strip()}\n"
+            f"the sandbox {what}: {details.strip()}\n"
             "Some distributions forbid user namespaces (sysctl kernel.unprivileged_userns_clone"
             " or kernel.apparmor_restrict_unprivileged_userns), and so do many containers. "
             "--isolation none grades without isolation, if you trust every submission."
         )
 
-    def start(self, limits: Limits, *, trial: bool = False) -> tuple[Session, socket.socket]:
-        """Fork a worker; returns it and our end of its socket.
+    def start(
+        self, role: str, limits: Limits, *, trial: bool = False
+    ) -> tuple[Session, socket.socket]:
+        """Fork a process; returns it and our end of its socket.
 
-        One on trial sends a byte when all its walls stand, and ends.
+        Args:
+            role: "student" or "checker".
+            limits: What it may use.
+            trial: One on trial sends a byte when all its walls stand, and ends.
         """
         self.wait_until_ready(limits)
         self.count += 1
         session = Session(self.count)
         ours, theirs = socket.socketpair()
-        order = {"op": "start", "id": session.number, "trial": trial, "limits": asdict(limits)}
+        order = {"op": "start", "role": role, "id": session.number, "trial": trial}
         with theirs:
-            socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
+            self._send({**order, "limits": asdict(limits)}, theirs.fileno())
         self.sessions[session.number] = session
         return session, ours
 
@@ -384,18 +450,24 @@ class WarmParent:
     def close(self) -> None:
         """End the warm parent and everything forked from it."""
         self.control.close()
-        try:
-            self.process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.errors.close()
+        if self.process is not None:
+            try:
+                self.process.wait(1.0)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.errors is not None:
+            self.errors.close()
 
-    def _send(self, message: dict) -> None:
+    def _send(self, message: dict, *descriptors: int) -> None:
+        data = json.dumps(message).encode()
         try:
-            self.control.send(json.dumps(message).encode())
+            if descriptors:
+                socket.send_fds(self.control, [data], descriptors)
+            else:
+                self.control.send(data)
         except OSError as error:
-            raise IsolationError(f"the {self.role}'s sandbox has ended") from error
+            raise IsolationError("the sandbox has ended") from error
 
     def _receive(self, timeout: float) -> dict | None:
         self.control.settimeout(max(timeout, 0.001))
@@ -405,7 +477,7 @@ class WarmParent:
             return None
         if not data:
             if self.ready:
-                raise IsolationError(f"the {self.role}'s sandbox has ended")
+                raise IsolationError("the sandbox has ended")
             return None
         return json.loads(data)
 

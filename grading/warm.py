@@ -1,8 +1,9 @@
-"""The warm parent: a process inside the sandbox that is forked once per submission.
+"""The warm parent: a process inside the sandbox that is forked twice per submission.
 
 Importing torch takes seconds, a fork takes milliseconds. This process imports what assignments
-use, runs no foreign code and starts no thread, and then only forks. It runs inside the mounts and
-namespaces that `grading.sandbox` has bubblewrap make. Each fork goes through three processes:
+use, runs no foreign code and starts no thread, and then only forks: a student's process and a
+checker's for each submission. It runs inside the mounts and namespaces that `grading.sandbox` has
+bubblewrap make. Each fork goes through three processes:
 
 * the **doorman** enters fresh user, PID, mount, IPC, UTS, network and cgroup namespaces and waits;
 * the **keeper**, process 1 of the new PID namespace, mounts its own ``/proc``, ``/tmp`` and
@@ -38,6 +39,7 @@ import socket
 import struct
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from grading import linux
@@ -49,34 +51,28 @@ GRACE_SECONDS = 3.0
 _HOME = "/tmp"  # a fresh tmpfs in every namespace
 
 ENTRIES = {"student": "grading.student", "checker": "grading.checker"}
-PRELOADED = {
-    "student": (
-        "torch", "torch.nn.functional", "torch.utils.data", "torchvision", "torchvision.models",
-        "numpy", "matplotlib", "matplotlib.pyplot", "sklearn.datasets", "PIL.Image",
-        "IPython.core.interactiveshell", "cnnlib", "cnnlib.checks",
-    ),
-    "checker": (
-        "torch", "torch.nn.functional", "torch.utils.data", "torchvision", "torchvision.models",
-        "numpy", "matplotlib", "matplotlib.pyplot", "sklearn.datasets", "cnnlib", "cnnlib.checks",
-    ),
-}  # fmt: skip
+PRELOADED = (
+    "torch", "torch.nn.functional", "torch.utils.data", "numpy", "cnnlib", "cnnlib.checks",
+    "IPython.core.interactiveshell",
+)  # fmt: skip
 
 
-def main(role: str, control_fd: int, isolated: bool) -> None:
+def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
     """Import, announce readiness, then fork on request until the control socket closes.
 
     Args:
-        role: "student" or "checker".
         control_fd: Number of the inherited control socket.
         isolated: Whether forks enter namespaces of their own; False only for
             ``--isolation none``.
+        more: Modules to import beside `PRELOADED`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the instructor's program's business
     control = socket.socket(fileno=control_fd)
     try:
-        entry = importlib.import_module(ENTRIES[role])
-        missing = _preload(role)
-        entry.prepare()
+        entries = {role: importlib.import_module(name) for role, name in ENTRIES.items()}
+        missing = _preload((*PRELOADED, *more))
+        for entry in entries.values():
+            entry.prepare()
         threads = _thread_count()
         if isolated and threads != 1:
             raise RuntimeError(f"the warm parent has {threads} threads; a fork needs exactly one")
@@ -87,12 +83,14 @@ def main(role: str, control_fd: int, isolated: bool) -> None:
         _send(control, {"event": "failed", "message": traceback.format_exc(limit=-3)})
         return
     _send(control, {"event": "ready", "missing": missing, "pid": os.getpid()})
-    _WarmParent(control, entry.serve, isolated).run()
+    serves = {role: entry.serve for role, entry in entries.items()}
+    while control is not None:
+        control = _WarmParent(control, serves, isolated).run()
 
 
-def _preload(role: str) -> list[str]:
+def _preload(names: tuple[str, ...]) -> list[str]:
     missing = []
-    for name in PRELOADED[role]:
+    for name in names:
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -129,32 +127,69 @@ class _Child:
 
 
 class _WarmParent:
-    def __init__(self, control: socket.socket, serve: Any, isolated: bool) -> None:
+    """Serves one control socket.
+
+    Several workers share what was imported: for each of them the first one forks a twin of
+    itself, with a control socket of its own.
+    """
+
+    def __init__(self, control: socket.socket, serves: dict[str, Callable], isolated: bool) -> None:
         self.control = control
-        self.serve = serve
+        self.serves = serves
         self.isolated = isolated
         self.children: dict[int, _Child] = {}
+        self.twins: set[int] = set()
 
-    def run(self) -> None:
+    def run(self) -> socket.socket | None:
+        """Serve until the socket closes; in a twin, return the socket that it has to serve."""
         while True:
             reports = {child.report: number for number, child in self.children.items()}
             ready, _, _ = select.select([self.control, *reports], [], [], 0.5)
             for source in ready:
                 if source is self.control:
-                    if not self.obey():
-                        return
+                    order, descriptor = self.next_order()
+                    if order is None:
+                        return None
+                    if order["op"] == "twin":
+                        twin = self.fork_twin(descriptor)
+                        if twin is not None:
+                            return twin
+                    else:
+                        self.obey(order, descriptor)
                 else:
                     self.listen(reports[source])
             self.enforce_deadlines()
+            self.reap_twins()
 
-    def obey(self) -> bool:
+    def next_order(self) -> tuple[dict | None, int]:
+        """An order and the descriptor that came with it; no order when the host is gone."""
         data, fds, _, _ = socket.recv_fds(self.control, CONTROL_BYTES, 1)
-        if not data:
-            return False
-        order = json.loads(data)
+        return (json.loads(data) if data else None), (fds[0] if fds else -1)
+
+    def fork_twin(self, descriptor: int) -> socket.socket | None:
+        """Fork; None here, and in the twin its control socket, everything else being closed."""
+        pid = os.fork()
+        if pid != 0:
+            os.close(descriptor)
+            self.twins.add(pid)
+            return None
+        self.control.close()
+        for child in self.children.values():
+            os.close(child.report)
+            if child.deadline is None:
+                os.close(child.life)
+            child.usage.close()
+        return socket.socket(fileno=descriptor)
+
+    def reap_twins(self) -> None:
+        for pid in list(self.twins):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self.twins.discard(pid)
+
+    def obey(self, order: dict, descriptor: int) -> None:
         if order["op"] == "start":
-            serve = _say_that_all_is_well if order["trial"] else self.serve
-            self.start(order["id"], fds[0], order["limits"], serve)
+            serve = _say_that_all_is_well if order["trial"] else self.serves[order["role"]]
+            self.start(order["id"], descriptor, order["limits"], serve)
         elif order["op"] == "end" and order["id"] in self.children:
             child = self.children[order["id"]]
             if child.deadline is None:
@@ -164,7 +199,6 @@ class _WarmParent:
             child = self.children.get(order["id"])
             cpu, memory = struct.unpack("dd", child.usage[:16]) if child else (0.0, 0.0)
             _send(self.control, {"event": "usage", "cpu": cpu, "memory": memory, **_id(order)})
-        return True
 
     def start(self, number: int, channel: int, limits: dict, serve: Any) -> None:
         life_read, life_write = os.pipe()

@@ -90,8 +90,8 @@ def encode(value: Any, hook: EncodeHook | None = None, limits: Limits = DEFAULT_
 
     Args:
         value: What to send.
-        hook: Called first with every value; returns ``(kind, fields)`` to send it as an
-            extension, or None to send it as it is.
+        hook: Called with every value but ``None``, numbers, texts and byte strings; returns
+            ``(kind, fields)`` to send it as an extension, or None to send it as it is.
         limits: Caps that the other end will apply; exceeding them is reported here, where the
             culprit is known.
 
@@ -133,11 +133,11 @@ class _Encoder:
         self.value(value, 0)
         return b"".join(self.parts)
 
-    def put(self, *parts: bytes) -> None:
-        self.size += sum(map(len, parts))
+    def put(self, part: bytes) -> None:
+        self.size += len(part)
         if self.size > self.limits.max_bytes:
             raise WireError(f"the value is larger than {self.limits.max_bytes} bytes")
-        self.parts.extend(parts)
+        self.parts.append(part)
 
     def value(self, value: Any, depth: int) -> None:
         self.nodes += 1
@@ -145,41 +145,32 @@ class _Encoder:
             raise WireError(f"the value has more than {self.limits.max_nodes} elements")
         if depth > self.limits.max_depth:
             raise WireError(f"the value is nested deeper than {self.limits.max_depth} levels")
+        write = _SCALARS.get(type(value))  # nearly everything that is sent is one of these
+        if write is not None:
+            self.put(write(value))
+            return
         if self.hook is not None:
             extension = self.hook(value)
             if extension is not None:
                 kind, fields = extension
-                self.put(b"O")
-                self.text(kind)
+                self.put(b"O" + _pack_text(kind))
                 self.items(fields, depth)
                 return
         self.plain(value, depth)
 
     def plain(self, value: Any, depth: int) -> None:
-        numpy_or_torch = self.array(value)
-        if numpy_or_torch is not None:
-            self.put(*numpy_or_torch)
-        elif value is None:
-            self.put(b"N")
-        elif value is Ellipsis:
-            self.put(b"E")
-        elif isinstance(value, bool):
-            self.put(b"T" if value else b"F")
-        elif isinstance(value, int):
-            number = int(value)
-            length = number.bit_length() // 8 + 1
-            if length > _MAX_INT_BYTES:
-                raise WireError("the integer has too many digits")
-            self.put(b"i", _U32.pack(length), number.to_bytes(length, "big", signed=True))
-        elif isinstance(value, float):
-            self.put(b"d", _F64.pack(value))
-        elif isinstance(value, complex):
-            self.put(b"c", _F64.pack(value.real), _F64.pack(value.imag))
-        elif isinstance(value, str):
-            self.put(b"s")
-            self.text(value)
-        elif isinstance(value, (bytes, bytearray)):
-            self.put(b"b", _U32.pack(len(value)), bytes(value))
+        if type(value) not in _CONTAINERS:
+            numpy_or_torch = self.array(value)
+            if numpy_or_torch is not None:
+                for part in numpy_or_torch:
+                    self.put(part)
+                return
+        for base, write in _SCALARS.items():  # an instance of a subclass is sent as its base
+            if isinstance(value, base):
+                self.put(write(value))
+                return
+        if isinstance(value, bytearray):
+            self.put(_pack_bytes(bytes(value)))
         elif isinstance(value, (slice, range)):
             self.put(b"S" if isinstance(value, slice) else b"R")
             for part in (value.start, value.stop, value.step):
@@ -220,15 +211,8 @@ class _Encoder:
         for item in items:
             self.value(item, depth + 1)
 
-    def text(self, text: str) -> None:
-        data = str.encode(text, "utf-8", "surrogatepass")
-        self.put(_U32.pack(len(data)), data)
-
     def array(self, value: Any) -> tuple[bytes, ...] | None:
         """The parts of a torch or NumPy value, or None when it is neither."""
-        module = type(value).__module__.partition(".")[0]
-        if module in ("builtins", "__main__") and type(value) in _PLAIN_TYPES:
-            return None
         import numpy as np
         import torch
 
@@ -280,9 +264,37 @@ class _Encoder:
             )
 
 
-_PLAIN_TYPES = frozenset(
-    {type(None), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset}
-)
+_CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
+
+
+def _pack_int(value: int) -> bytes:
+    number = int(value)
+    length = number.bit_length() // 8 + 1
+    if length > _MAX_INT_BYTES:
+        raise WireError("the integer has too many digits")
+    return b"i" + _U32.pack(length) + number.to_bytes(length, "big", signed=True)
+
+
+def _pack_text(text: str) -> bytes:
+    data = str.encode(text, "utf-8", "surrogatepass")
+    return _U32.pack(len(data)) + data
+
+
+def _pack_bytes(data: bytes) -> bytes:
+    return b"b" + _U32.pack(len(data)) + data
+
+
+# Values that are written without looking further, each with how; bool before int, its base.
+_SCALARS: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda value: b"N",
+    type(...): lambda value: b"E",
+    bool: lambda value: b"T" if value else b"F",
+    int: _pack_int,
+    float: lambda value: b"d" + _F64.pack(value),
+    complex: lambda value: b"c" + _F64.pack(value.real) + _F64.pack(value.imag),
+    str: lambda value: b"s" + _pack_text(value),
+    bytes: lambda value: _pack_bytes(bytes(value)),
+}
 
 
 def _pack_name(name: str) -> bytes:
@@ -300,7 +312,8 @@ class _Decoder:
     def __init__(self, data: bytes, hook: DecodeHook | None, limits: Limits) -> None:
         if len(data) > limits.max_bytes:
             raise WireError(f"a message of {len(data)} bytes; at most {limits.max_bytes} allowed")
-        self.data = memoryview(data)
+        self.data = bytes(data)
+        self.size = len(self.data)
         self.position = 0
         self.hook = hook
         self.limits = limits
@@ -308,22 +321,21 @@ class _Decoder:
 
     def run(self) -> Any:
         value = self.value(0)
-        if self.position != len(self.data):
-            raise WireError(f"{len(self.data) - self.position} bytes after the value")
+        if self.position != self.size:
+            raise WireError(f"{self.size - self.position} bytes after the value")
         return value
 
-    def take(self, count: int) -> memoryview:
-        end = self.position + count
-        if end > len(self.data):
+    def take(self, count: int) -> bytes:
+        start, end = self.position, self.position + count
+        if end > self.size:
             raise WireError("the message ends in the middle of a value")
-        piece = self.data[self.position : end]
         self.position = end
-        return piece
+        return self.data[start:end]
 
     def count(self) -> int:
         """A number of elements or bytes, which must fit into what is left of the message."""
-        number = _U32.unpack(self.take(4))[0]
-        if number > len(self.data) - self.position:
+        number = int.from_bytes(self.take(4), "big")
+        if number > self.size - self.position:
             raise WireError(f"a length of {number} in a message that ends sooner")
         return number
 
@@ -333,7 +345,7 @@ class _Decoder:
             raise WireError(f"more than {self.limits.max_nodes} values in one message")
         if depth > self.limits.max_depth:
             raise WireError(f"values nested deeper than {self.limits.max_depth} levels")
-        tag = bytes(self.take(1))
+        tag = self.take(1)
         reader = _READERS.get(tag)
         if reader is None:
             raise WireError(f"unknown tag {tag!r}")
@@ -352,14 +364,14 @@ class _Decoder:
         return complex(self.float(depth), self.float(depth))
 
     def text(self, depth: int = 0) -> str:
-        data = bytes(self.take(self.count()))
+        data = self.take(self.count())
         try:
             return data.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise WireError("a text that is not UTF-8") from error
 
     def binary(self, depth: int) -> bytes:
-        return bytes(self.take(self.count()))
+        return self.take(self.count())
 
     def items(self, depth: int) -> list:
         return [self.value(depth + 1) for _ in range(self.count())]
@@ -411,7 +423,7 @@ class _Decoder:
         return self.hook(kind, fields)
 
     def name(self, allowed: tuple[str, ...] | None) -> str:
-        raw = bytes(self.take(self.take(1)[0]))
+        raw = self.take(self.take(1)[0])
         try:
             name = raw.decode("ascii")
         except UnicodeDecodeError as error:

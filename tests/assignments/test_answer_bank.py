@@ -145,7 +145,7 @@ def grader():
 
     try:
         grader = Grader()
-        grader.students.wait_until_ready()
+        grader.wait_until_ready()
     except IsolationError as error:
         # A newcomer's machine may lack bubblewrap or forbid namespaces; CI must have them.
         if os.environ.get("CI"):

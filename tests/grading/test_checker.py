@@ -1,16 +1,18 @@
 """What the checker takes from the instructor's cells, and what points a test cell gives."""
 
 import ast
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
-from grading import checker
+from grading import cells, checker, rebuild
 
 
 def kept(source, names):
-    return [ast.unparse(module) for module in checker.local_statements(source, names)]
+    statements, bound = cells.local_statements(source, frozenset(names))
+    return [ast.unparse(module) for module in statements], bound
 
 
 def test_imports_functions_and_independent_values_are_repeated():
@@ -30,14 +32,13 @@ print(data)
 assert True
 torch.rand(3)
 """
-    names = {"conv"}
-    found = kept(source, names)
+    found, bound = kept(source, {"conv"})
     assert found[:2] == ["import torch", "from cnnlib import checks"]
     assert found[2].startswith("try:")
     assert found[3:5] == ["torch.manual_seed(3)", "data = torch.arange(3)"]
     assert found[5].startswith("def helper")
     assert len(found) == 6
-    assert names == {"conv"}
+    assert bound == set()
 
 
 def test_what_depends_on_the_student_is_looked_up_instead():
@@ -51,14 +52,29 @@ def call(f=net): pass
 for i in range(3):
     last = net
 """
-    names = {"Net"}
-    assert kept(source, names) == ["z = [k for k in range(3)]"]
-    assert {"net", "x", "y", "Wider", "call", "last", "i"} <= names
+    found, bound = kept(source, {"Net"})
+    assert found == ["z = [k for k in range(3)]"]
+    assert bound == {"net", "x", "y", "Wider", "call", "last", "i"}
 
 
 def test_a_cell_that_is_not_python_is_reported():
     with pytest.raises(SyntaxError):
-        checker.local_statements("def (", set())
+        cells.local_statements("def (", frozenset())
+
+
+def test_a_test_cell_that_is_not_python_makes_the_source_unusable():
+    with pytest.raises(rebuild.RebuildError, match=r"test_one .* is not Python"):
+        cells.compile_test("test_one", "x = (")
+
+
+def test_a_compiled_test_cell_gives_its_last_expression():
+    compiled = cells.compile_test("test_two", "total = 1 + offset\ntotal")
+    item = {"name": "test_two", "hidden": [], "rules": [], **asdict(compiled)}
+    test = checker._Test(item)
+    assert test.run({"offset": 2}) == 3
+    assert (test.loaded, test.stored) == ({"offset", "total"}, {"total"})
+    silent = cells.compile_test("test_three", "3;")
+    assert checker._Test({**item, **asdict(silent)}).run({}) is None
 
 
 @pytest.mark.parametrize(
@@ -85,7 +101,7 @@ def test_a_number_at_the_end_is_the_points(value, points, status):
 
 def test_names_of_a_cell():
     tree = ast.parse("import a.b, c as d\nx = [q for q in y]\ndef f(z): w = z\nwith o as p: pass")
-    loaded, stored = checker._names(tree)
+    loaded, stored = cells.names(tree)
     assert stored == {"a", "d", "x", "f", "p"}
     assert {"y", "z", "o", "q"} <= loaded
 

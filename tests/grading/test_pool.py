@@ -14,7 +14,7 @@ from conftest import FULL, outcome
 
 from grading import pool, results, run
 from grading.pool import LocalPool, PoolError, Unit, UnitLost
-from grading.sandbox import IsolationError, Limits
+from grading.sandbox import IsolationError, Limits, WarmParent
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -156,21 +156,21 @@ class _Grader:
 
     made, fate = 0, []
 
-    def __init__(self, *, isolation, limits):
+    def __init__(self, *, isolation, limits, preload, warm):
         type(self).made += 1
-        self.isolation, self.limits = isolation, limits
-        self.students = self.checkers = self
+        self.isolation = isolation
+        assert preload == ()
+        assert warm is None
         self.closed = False
 
-    def wait_until_ready(self, limits):
-        assert limits == self.limits  # what forks on trial are given
+    def wait_until_ready(self):
         if self.fate[:1] == ["no start"]:
             raise IsolationError("the sandbox did not start")
 
     def grade(self, source, submission, *, seed):
         assert not self.closed
         if self.fate and self.fate.pop(0) == "ends":
-            raise IsolationError("the student's sandbox has ended")
+            raise IsolationError("the sandbox has ended")
         return {"tests": [], "manifest": {"isolation": self.isolation, "seed": seed}}
 
     def close(self):
@@ -206,7 +206,7 @@ def test_a_sandbox_that_ends_is_started_again_once(fake_grader):
     grade(options)
     assert fake_grader.made == 2
     fake_grader.fate = ["ends", "ends"]
-    with pytest.raises(UnitLost, match="has ended; then the student's sandbox has ended"):
+    with pytest.raises(UnitLost, match="has ended; then the sandbox has ended"):
         grade(options)
     fake_grader.fate = []
     grade(options)
@@ -257,3 +257,38 @@ def test_two_real_workers_give_what_one_grader_gives(grader, source, stub, right
         assert found[name]["notes"] == alone["notes"]
     assert secret.decode() not in json.dumps(found)
     assert not any(one.seed in json.dumps(found) for one in units.values())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("grader")  # skipped where there is no isolation
+def test_workers_share_one_warm_parent_and_outlive_it(grader, source, right):
+    options = pool.unit_options(limits=grader.limits)
+    unit = Unit(source.bytes, right.bytes, "seed", options)
+    with WarmParent() as warm, LocalPool(2, warm=warm) as workers:
+        first = [workers.submit(unit) for _ in range(4)]
+        found = [workers.result(future) for future in first]
+        assert len({one["manifest"]["worker"] for one in found}) == 2
+        assert all(outcome(one) == FULL for one in found)
+        warm.process.kill()
+        warm.process.wait()
+        again = [workers.submit(unit) for _ in range(2)]
+        assert all(outcome(workers.result(future)) == FULL for future in again)
+
+
+def test_a_warm_parent_that_does_not_start_stops_the_run():
+    class Broken:
+        def twin(self):
+            raise IsolationError("the sandbox has ended")
+
+        def wait_until_ready(self, limits):
+            raise IsolationError("the sandbox did not start: no namespaces")
+
+        def close(self):
+            self.closed = True
+
+    warm = Broken()
+    with LocalPool(1, function="fake_units:echo", warm=warm) as workers:
+        future = workers.submit(unit("x"))
+        with pytest.raises(IsolationError, match="no namespaces"):
+            workers.result(future)
+    assert warm.closed

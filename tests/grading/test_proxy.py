@@ -97,6 +97,11 @@ def modes(): return torch.is_grad_enabled(), torch.get_default_dtype()
 def sparse(): return torch.eye(2).to_sparse()
 def long(): return [0] * 2_000_000
 def with_default(shape=(1, 2)): return shape
+def replace_first(items, new): items[0] = new
+def copy_first(items): items[0] = list(items[0])
+def swap(table): table["a"], table["b"] = table["b"], table["a"]
+def demote(model): model._buffers["bias"] = model._parameters.pop("bias")
+def name_size(model): model.size = (1, 2.0)
 def runner(model, x): return model(x)
 '''
 
@@ -183,6 +188,46 @@ def test_arguments_changed_in_place_are_changed_here(world):
     array = np.zeros(2)
     world.fill(array)
     assert array.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("new", [0, True, 1.0, -0.0, "1", (1, 2), (1, 2.0), [5], None, b"1"])
+def test_any_change_of_an_element_is_seen(world, new):
+    for old in (1, 0.0, (1, 2), None, [5]):
+        items = [old]
+        world.replace_first(items, new)
+        assert type(items[0]) is type(new)
+        assert repr(items[0]) == repr(new)
+
+
+def test_an_equal_object_in_the_place_of_another_is_seen(world):
+    inner, items = [1], []
+    items.append(inner)
+    world.copy_first(items)
+    assert items == [[1]]
+    assert items[0] is not inner
+    table = {"a": inner, "b": [1]}
+    world.swap(table)
+    assert table["b"] is inner
+
+
+def test_what_changes_inside_a_module_is_seen(world):
+    model = nn.Linear(2, 2)
+    bias = model.bias
+    world.demote(model)  # the same tensor under the same name, but no parameter any more
+    assert "bias" not in dict(model.named_parameters())
+    assert dict(model.named_buffers())["bias"] is bias
+    world.name_size(model)
+    assert model.size == (1, 2.0)
+    world.name_size(model)
+    model.size = (1, 2)
+    world.name_size(model)
+    assert type(model.size[1]) is float
+
+
+def test_an_optimizer_changed_in_place_is_changed_here(world):
+    optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.5)
+    world.halve(optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.25
 
 
 def test_identity_of_arguments_survives(world):
@@ -531,10 +576,10 @@ def test_a_module_that_was_sent_is_known_until_it_changes(world):
 
 def test_setting_a_generator_twice_to_the_same_state_is_noticed(monkeypatch):
     proxy.notice_seeding(monkeypatch.setattr)
-    remote, theirs = lying(*[framed((number, "ok", OK, [], [])) for number in range(1, 20)])
+    remote, theirs = lying(*[framed((number, "ok", OK, [], [])) for number in range(1, 40)])
 
     def sent():
-        states = remote.changed_random_states(proxy._random_states())
+        states = remote.changed_random_states(proxy._random_states(remote.random))
         assert remote.request("call", ()) == 1
         return set(states)
 
@@ -558,6 +603,13 @@ def test_setting_a_generator_twice_to_the_same_state_is_noticed(monkeypatch):
         assert sent() == {"torch"}
         torch.rand(1)
         assert sent() == {"torch"}
+        np.random.seed(0)  # noqa: NPY002
+        assert sent() == {"numpy"}
+        np.random.randn()  # noqa: NPY002 - makes two numbers and keeps one
+        assert sent() == {"numpy"}
+        np.random.randn()  # noqa: NPY002 - uses that up, and only that
+        assert sent() == {"numpy"}
+        assert sent() == set()
 
 
 def test_a_state_whose_memory_does_not_exist_ends_the_process():
@@ -597,7 +649,7 @@ def framed(value):
 
 
 def inner(kind, *fields):
-    return wire.encode(None, lambda value: (kind, fields) if value is None else None)
+    return wire.encode(slice(0), lambda value: (kind, fields) if type(value) is slice else None)
 
 
 OK = wire.encode(1)

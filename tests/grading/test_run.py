@@ -1,6 +1,7 @@
 """One submission from file to result, and the command line."""
 
 import fnmatch
+import importlib.util
 import json
 import os
 import re
@@ -51,23 +52,62 @@ def test_the_secret_is_kept_outside_the_repository(monkeypatch, tmp_path):
 def test_without_bubblewrap_grading_is_refused_with_an_explanation(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(sandbox.IsolationError, match="apt-get install bubblewrap"):
-        sandbox.command_line("student", 3, as_root=False)
+        sandbox.command_line(3, as_root=False)
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(sandbox.IsolationError, match="needs Linux"):
-        sandbox.command_line("student", 3, as_root=False)
+        sandbox.command_line(3, as_root=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "modules"),
+    [
+        (b"import torchvision", {"torchvision", "torchvision.models"}),
+        (b"from torchvision.transforms import v2", {"torchvision", "torchvision.models"}),
+        (b'"import matplotlib.pyplot as plt\\n",', {"matplotlib.pyplot"}),
+        (b"from cnnlib import models", {"cnnlib.models"}),
+        (b"from cnnlib.data import load", {"cnnlib.data", "sklearn.datasets", "PIL.Image"}),
+        (b"import cnnlib, numpy", set()),
+        (b"import antigravity; from os import system; torchvision", set()),
+        (b"\xff\x00 import \xe9", set()),
+    ],
+)
+def test_what_is_imported_before_the_first_fork(text, modules):
+    assert set(sandbox.mentioned(text)) == modules
+    assert set(sandbox.mentioned(b"", text, text)) == modules
+
+
+def test_everything_that_may_be_imported_early_exists():
+    for modules in sandbox._ON_DEMAND.values():
+        for name in modules:
+            assert importlib.util.find_spec(name), name
+
+
+@pytest.mark.usefixtures("grader")  # skipped where there is no isolation
+def test_a_twin_grades_and_ends_with_the_first(source, right):
+    with sandbox.WarmParent() as warm:
+        adopted = sandbox.WarmParent.adopt(warm.twin().detach())
+        other = sandbox.WarmParent.adopt(warm.twin().detach())
+        warm.wait_until_ready()
+        with run.Grader(warm=other) as grader:
+            assert outcome(grader.grade(source.bytes, right.bytes, seed="s")) == FULL
+        with run.Grader(warm=adopted) as grader:
+            assert outcome(grader.grade(source.bytes, right.bytes, seed="s")) == FULL
+            warm.close()
+            with pytest.raises(sandbox.IsolationError, match="has ended"):
+                grader.grade(source.bytes, right.bytes, seed="s")
 
 
 @pytest.mark.parametrize("as_root", [True, False])
 def test_the_policy_mounts_nothing_of_the_course(as_root):
     if not Path("/usr/bin/bwrap").exists() and not os.environ.get("CI"):
         pytest.skip("needs bubblewrap")
-    command = sandbox.command_line("student", 3, as_root=as_root)
+    command = sandbox.command_line(3, as_root=as_root)
     binds = {command[i + 1] for i, word in enumerate(command) if word.endswith("bind")}
     allowed = {str(ROOT / "cnnlib"), sys.prefix}
-    allowed |= {str(ROOT / "grading" / f"{name}.py") for name in sandbox._MODULES["student"]}
+    allowed |= {str(ROOT / "grading" / f"{name}.py") for name in sandbox._MODULES}
     assert {path for path in binds if Path(path).is_relative_to(ROOT)} <= allowed
     assert not any(ROOT.is_relative_to(path) for path in binds - {"/"})
-    assert str(ROOT / "grading" / "checker.py") not in binds
+    assert str(ROOT / "grading" / "run.py") not in binds
     # Nor does anything depend on where the course lies: /tmp is empty in the sandbox.
     places = {command[i + 2] for i, word in enumerate(command) if word.endswith("bind")}
     assert not any(Path(place).is_relative_to("/tmp") for place in places)

@@ -885,8 +885,8 @@ import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from grading.run import Grader
 grader = Grader()
-grader.students.wait_until_ready()
-session, channel = grader.students.start(grader.limits)
+grader.wait_until_ready()
+session, channel = grader.warm.start("student", grader.limits)
 print("ready", flush=True)
 time.sleep(600)
 """
