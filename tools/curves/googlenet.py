@@ -25,13 +25,8 @@ The file has one line for each epoch of each training:
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
 import sys
-from collections.abc import Iterable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -43,9 +38,9 @@ from cnnlib.data import load
 from cnnlib.data.image_set import ImageSet
 from cnnlib.models.googlenet import MODULES, Filters
 from cnnlib.training import evaluate, seed_everything
-from tools import course
+from tools.curves import common
 
-OUTPUT = course.ROOT / "book" / "_static" / "curves" / "googlenet.csv"
+OUTPUT = common.output_of("googlenet")
 FIELDS = ("training", "seed", "epoch", "train_loss", "train_error", "test_error")
 SEEDS = (0, 1, 2)
 SIZES = (7, 24)  # smallest and largest side of a digit on the canvas, in pixels
@@ -253,8 +248,9 @@ def trained(
     return network, curve
 
 
-def rows(run: Run, seed: int, curve: Iterable[Sequence[float]]) -> list[dict[str, str]]:
-    """One line of the file for each epoch of `curve`."""
+def lines(run: Run, seed: int, stop: int | None) -> list[common.Line]:
+    """Train `run`; one line of the file for each epoch."""
+    _, curve = trained(run, seed, stop)
     return [
         {
             "training": run.name,
@@ -268,57 +264,10 @@ def rows(run: Run, seed: int, curve: Iterable[Sequence[float]]) -> list[dict[str
     ]
 
 
-def as_csv(lines: Iterable[dict[str, str]]) -> str:
-    """The text of the file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
-
-
-def write_curves(output: Path, stop: int | None, seeds: Sequence[int]) -> None:
-    """Train every network of RUNS with every seed, and write the file once all are done.
-
-    Raises:
-        ValueError: An argument makes no sense; nothing has been trained or written.
-    """
-    if stop is not None and stop < 1:
-        raise ValueError(f"--stop must be at least 1; got {stop}")
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise ValueError(
-            f"--seeds must be different whole numbers of at least 0; got {list(seeds)}"
-        )
-    if not output.parent.is_dir():
-        raise ValueError(f"--output: there is no folder {output.parent}; create it first")
-    lines = []
-    for run in RUNS:
-        for seed in seeds:
-            _, curve = trained(run, seed, stop)
-            lines += rows(run, seed, curve)
-            last = lines[-1]
-            print(
-                f"{run.name}, seed {seed}: errors {last['train_error']} % in training, "
-                f"{last['test_error']} % in the test",
-                flush=True,
-            )
-    course.write_atomically(output, as_csv(lines))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Train, write the file and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="the file to write")
-    parser.add_argument("--stop", type=int, help="end each training after this many epochs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="one run each")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # enough for small pictures, and the same result on any machine
-    try:
-        write_curves(options.output, options.stop, options.seeds)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    limit = common.Limit("--stop", None, "end each training after this many epochs")
+    return common.main(arguments, __doc__, OUTPUT, FIELDS, RUNS, SEEDS, lines, limit)
 
 
 if __name__ == "__main__":

@@ -23,24 +23,18 @@ The file has one line for each epoch of each training:
 
 from __future__ import annotations
 
-import argparse
-import csv
-import io
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
 from torch import nn
 
 from cnnlib.data import load
 from cnnlib.models import CifarResNet
 from cnnlib.models.resnet import BasicBlock
 from cnnlib.training import History, fit, seed_everything
-from tools import course
+from tools.curves import common
 
-OUTPUT = course.ROOT / "book" / "_static" / "curves" / "resnet.csv"
+OUTPUT = common.output_of("resnet")
 FIELDS = ("network", "seed", "epoch", "train_loss", "train_error", "val_error")
 EPOCHS = 8
 SEEDS = (0, 1, 2)
@@ -109,8 +103,9 @@ def trained(run: Run, seed: int, epochs: int = EPOCHS) -> tuple[CifarResNet, His
     return network, history
 
 
-def rows(run: Run, seed: int, history: History) -> list[dict[str, str]]:
-    """One line of the file for each epoch of `history`."""
+def lines(run: Run, seed: int, epochs: int) -> list[common.Line]:
+    """Train `run`; one line of the file for each epoch."""
+    _, history = trained(run, seed, epochs)
     return [
         {
             "network": run.name,
@@ -124,53 +119,10 @@ def rows(run: Run, seed: int, history: History) -> list[dict[str, str]]:
     ]
 
 
-def as_csv(lines: Iterable[dict[str, str]]) -> str:
-    """The text of the file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
-
-
-def write_curves(output: Path, epochs: int, seeds: Sequence[int]) -> None:
-    """Train every network of RUNS with every seed, and write the file once all are done.
-
-    Raises:
-        ValueError: An argument makes no sense; nothing has been trained or written.
-    """
-    if epochs < 1:
-        raise ValueError(f"--epochs must be at least 1; got {epochs}")
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise ValueError(
-            f"--seeds must be different whole numbers of at least 0; got {list(seeds)}"
-        )
-    if not output.parent.is_dir():
-        raise ValueError(f"--output: there is no folder {output.parent}; create it first")
-    lines = []
-    for run in RUNS:
-        for seed in seeds:
-            _, history = trained(run, seed, epochs)
-            lines += rows(run, seed, history)
-            last = lines[-1]
-            print(f"{run.name}, seed {seed}: training error {last['train_error']} %", flush=True)
-    course.write_atomically(output, as_csv(lines))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Train, write the file and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="the file to write")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the digits")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="one run each")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # enough for pictures of 8×8, and the same result on any machine
-    try:
-        write_curves(options.output, options.epochs, options.seeds)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    limit = common.Limit("--epochs", EPOCHS, "passes over the digits")
+    return common.main(arguments, __doc__, OUTPUT, FIELDS, RUNS, SEEDS, lines, limit)
 
 
 if __name__ == "__main__":
