@@ -9,6 +9,10 @@ exception with type and message and keeps the traceback. And everything handed t
 (numbers, strings, lists, tuples, dicts, tensors), which is compared afterwards with a copy, so
 that the same cell also runs where the student's function lives in another process.
 
+Blocks of networks are checked by what they compute, whatever their layers are called:
+:func:`set_filters` gives a block filters that one can follow with pencil and paper, and
+:func:`check_block` compares it, filled with random numbers, with a formula.
+
 Example:
     >>> from cnnlib.checks import check_call
     >>> def pool_output_size(size, kernel, stride):
@@ -23,14 +27,16 @@ Example:
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 SEED_VARIABLE = "CNNLIB_GRADING_SEED"
@@ -305,6 +311,314 @@ def random_tensor(rng: random.Random, *shape: int, dtype: torch.dtype = torch.fl
     """
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
     return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def one_pixel(*values: float) -> Tensor:
+    """A picture of a single pixel.
+
+    Args:
+        *values: Its channels.
+
+    Returns:
+        A float32 tensor of shape (1, C, 1, 1).
+    """
+    return torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1)
+
+
+def count_parameters(block: nn.Module) -> int:
+    """How many numbers a block learns."""
+    return sum(parameter.numel() for parameter in block.parameters())
+
+
+def set_filters(block: nn.Module, factor: float, bias: float | None = None) -> None:
+    """Give a block filters that can be followed by hand.
+
+    Of the channels that it sees, filter o looks at channel o alone and multiplies each pixel of its
+    window by the factor; where there are more filters than channels, they begin again with channel
+    0. In a depthwise convolution each filter sees one channel, and multiplies that.
+
+    Args:
+        block: A block, changed in place.
+        factor: What the filters multiply by.
+        bias: What all biases become, and the shifts of batch normalisation too; None leaves them.
+            Vectors of ones are taken for scales of a fresh batch normalisation and stay, so give
+            this once to a block.
+    """
+    with torch.no_grad():
+        for parameter in block.parameters():
+            if parameter.ndim >= 2:
+                parameter.zero_()
+                for o in range(parameter.shape[0]):
+                    parameter[o, o % parameter.shape[1]] = factor
+            elif bias is not None and not bool((parameter == 1).all()):
+                parameter.fill_(bias)
+
+
+def in_evaluation(block: nn.Module, x: Tensor) -> Tensor:
+    """What a block makes of x in evaluation mode, without gradients.
+
+    A fresh batch normalisation changes next to nothing there: it divides by the root of 1.00001.
+
+    Args:
+        block: The student's block. It is left in evaluation mode.
+        x: Its input.
+
+    Returns:
+        Its output.
+
+    Raises:
+        CheckError: If the block raises, or changes its input.
+    """
+    block.eval()
+    with torch.no_grad():
+        return call(block, x)
+
+
+# A convolution's weight or bias by its shape, a batch norm by its number of channels.
+Part = tuple[int, ...] | int
+_BLOCK_TOLERANCE = {"rtol": 1e-3, "atol": 1e-3}  # a few layers of float32, and their gradients
+_LARGEST_CAST = 1000  # ways to give the parameters their parts; each is one more forward pass
+
+
+def check_block(
+    block: nn.Module,
+    parts: Mapping[str, Part],
+    formula: Callable[[Tensor, Callable[..., Tensor], Callable[..., Tensor]], Tensor],
+    x: Tensor,
+    rng: random.Random,
+    what: str,
+    *,
+    alike: bool = False,
+) -> None:
+    """Fill a fresh block with random numbers; it must compute what the formula says.
+
+    Output and gradients in training mode are compared, then the output in evaluation mode, which
+    depends on the running statistics that the training has left. Nothing is asked of the names
+    and the order of the layers: every cast in which the shapes fit is tried. A linear layer, with
+    weights (o, i), may stand for a 1x1 convolution and the other way round.
+
+    Args:
+        block: A block that was just made: scales of batch normalisation are 1, shifts 0, all other
+            vectors biases.
+        parts: Name and shape of each convolution's weight and bias ("name" and "name bias"), name
+            and number of channels of each batch normalisation.
+        formula: What the block should compute, a function of x, conv(name, y, stride=1) and
+            norm(name, y). conv pads by half of the kernel, and has as many groups as the shape of
+            the weight asks for.
+        x: Input (N, C, H, W) in float32.
+        rng: Draws the numbers.
+        what: The call that made the block.
+        alike: Give parameters of the same shape the same numbers, so that it does not matter which
+            is which. For whole networks, which have too many casts; their gradients are compared
+            as sums over the parameters of one shape.
+
+    Raises:
+        CheckError: If the parameters have other shapes, or the block computes something else.
+        ValueError: If there are too many casts to try them all.
+    """
+    found = _parameters_found(block, parts, what)
+    possible = list(itertools.islice(_casts(found, parts), 1 if alike else _LARGEST_CAST + 1))
+    if len(possible) > _LARGEST_CAST:
+        raise ValueError(f"more than {_LARGEST_CAST} casts for {what}: draw sizes that differ")
+    _fill(found, rng, alike)
+    values = [tuple(p.detach().clone() for p in tensors) for tensors in found]
+    shape = _by_formula(formula, possible[0], values, x, None)["in training"].shape
+    upstream = random_tensor(rng, *shape, dtype=torch.float32)
+    got = _of_block(block, found, x, upstream, what)
+    by_parameters = "gradients by parameters"
+    if alike:
+        got[by_parameters] = _summed(got[by_parameters], found)
+    failures = []
+    for cast in possible:
+        expected = _by_formula(formula, cast, values, x, upstream)
+        if alike:
+            expected[by_parameters] = _summed(expected[by_parameters], found)
+        try:
+            check_close(got, expected, f"{what}, random weights", **_BLOCK_TOLERANCE)
+        except CheckError as failure:
+            failures.append(failure)
+        else:
+            return
+    raise failures[0]
+
+
+def _shapes_of(part: Part) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the tensors of a part: a batch norm has a scale and a shift."""
+    return ((part,), (part,)) if isinstance(part, int) else (part,)
+
+
+def _full_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """A linear layer's weight counts as that of a 1x1 convolution."""
+    return (*shape, 1, 1) if len(shape) == 2 else tuple(shape)
+
+
+def _shapes_found(tensors: Sequence[Tensor]) -> tuple[tuple[int, ...], ...]:
+    return tuple(_full_shape(tensor.shape) for tensor in tensors)
+
+
+def _parameters_found(
+    block: nn.Module, parts: Mapping[str, Part], what: str
+) -> list[tuple[Tensor, ...]]:
+    """The block's parameters, if they are the right ones: (weight,), (bias,) or (scale, shift)."""
+    parameters = list(block.parameters())
+    wanted = [shape for part in parts.values() for shape in _shapes_of(part)]
+    check_equal(
+        sorted(_full_shape(p.shape) for p in parameters),
+        sorted(wanted),
+        f"{what}: the shapes of its parameters",
+    )
+    norms = [part for part in parts.values() if isinstance(part, int)]
+    if not norms:
+        return [(p,) for p in parameters]
+    vectors = [number for number, p in enumerate(parameters) if p.ndim == 1]
+    scales = [number for number in vectors if bool((parameters[number] == 1).all())]
+    zeros = [number for number in vectors if bool((parameters[number] == 0).all())]
+    check_equal(
+        sorted(len(parameters[number]) for number in scales),
+        sorted(norms),
+        f"{what}: the channels of its batch norms, whose scales begin with 1",
+    )
+    shifts: dict[int, int] = {}  # position of the scale: position of the shift
+    for size in sorted(set(norms)):
+        of_size = [number for number in scales if len(parameters[number]) == size]
+        fitting = [number for number in zeros if len(parameters[number]) == size]
+        if len(fitting) < len(of_size):
+            raise _failure(
+                what,
+                f"expected {_count(len(of_size), 'shift')} of batch norms with {size} channels "
+                f"that begin with 0, but found {len(fitting)}",
+            )
+        if len(fitting) > len(of_size):
+            # Biases that begin with 0 are among them. PyTorch's layer has its shift behind its
+            # scale.
+            following = [number + 1 for number in of_size if number + 1 in fitting]
+            fitting = following if len(following) == len(of_size) else fitting
+        shifts |= dict(zip(of_size, fitting, strict=False))
+    others = set(range(len(parameters))) - set(scales) - set(shifts.values())
+    return [(parameters[number],) for number in sorted(others)] + [
+        (parameters[scale], parameters[shift]) for scale, shift in shifts.items()
+    ]
+
+
+def _casts(
+    found: Sequence[tuple[Tensor, ...]], parts: Mapping[str, Part]
+) -> Iterator[dict[str, int]]:
+    """Every way to give the parameters the parts of the formula: dicts of part: position."""
+    names: dict[tuple, list[str]] = {}
+    for name, part in parts.items():
+        names.setdefault(_shapes_of(part), []).append(name)
+    groups = [
+        (members, [i for i, tensors in enumerate(found) if _shapes_found(tensors) == shapes])
+        for shapes, members in names.items()
+    ]
+
+    def complete(cast: dict[str, int], remaining: list) -> Iterator[dict[str, int]]:
+        if not remaining:
+            yield cast
+            return
+        (members, positions), *others = remaining
+        for order in itertools.permutations(positions, len(members)):
+            yield from complete(cast | dict(zip(members, order, strict=True)), others)
+
+    return complete({}, groups)
+
+
+def _fill(found: Sequence[tuple[Tensor, ...]], rng: random.Random, alike: bool) -> None:
+    """Random numbers that keep the size of a signal: scales around 1, all else around 0."""
+    drawn: dict[tuple, Tensor] = {}
+    with torch.no_grad():
+        for tensors in found:
+            for place, parameter in enumerate(tensors):
+                shape = _full_shape(parameter.shape)
+                key = (len(tensors), place, shape)
+                if key not in drawn or not alike:
+                    fan_in = math.prod(shape[1:])
+                    spread = 0.5 if parameter.ndim == 1 else max(fan_in, 1) ** -0.5
+                    middle = 1.0 if len(tensors) == 2 and place == 0 else 0.0
+                    numbers = random_tensor(rng, *shape, dtype=torch.float32)
+                    drawn[key] = middle + spread * numbers
+                parameter.copy_(drawn[key].reshape(parameter.shape))
+
+
+def _by_formula(
+    formula: Callable[..., Tensor],
+    cast: Mapping[str, int],
+    values: Sequence[tuple[Tensor, ...]],
+    x: Tensor,
+    upstream: Tensor | None,
+) -> dict[str, Any]:
+    """What the formula gives with these values, listed as :func:`_of_block` does."""
+    leaves = [tuple(v.clone().requires_grad_() for v in tensors) for tensors in values]
+    running: dict[str, tuple[Tensor, Tensor]] = {}  # batch norm: running mean and variance
+    training = True
+
+    def conv(name: str, y: Tensor, stride: int = 1) -> Tensor:
+        (weight,) = leaves[cast[name]]
+        weight = weight.reshape(_full_shape(weight.shape))
+        bias = leaves[cast[f"{name} bias"]][0] if f"{name} bias" in cast else None
+        groups = y.shape[1] // weight.shape[1]
+        return F.conv2d(y, weight, bias, stride, padding=weight.shape[-1] // 2, groups=groups)
+
+    def norm(name: str, y: Tensor) -> Tensor:
+        scale, shift = leaves[cast[name]]
+        start = (torch.zeros(len(scale)), torch.ones(len(scale)))
+        mean, variance = running.setdefault(name, start)
+        return F.batch_norm(y, mean, variance, scale, shift, training)
+
+    leaf = x.clone().requires_grad_()
+    trained = formula(leaf, conv, norm)
+    if upstream is None:
+        return {"in training": trained}
+    (trained * upstream).sum().backward()
+    training = False
+    with torch.no_grad():
+        evaluated = formula(x, conv, norm)
+    return {
+        "in training": trained.detach(),
+        "then in evaluation": evaluated,
+        "gradient by x": leaf.grad,
+        "gradients by parameters": [v.grad for tensors in leaves for v in tensors],
+    }
+
+
+def _of_block(
+    block: nn.Module,
+    found: Sequence[tuple[Tensor, ...]],
+    x: Tensor,
+    upstream: Tensor,
+    what: str,
+) -> dict[str, Any]:
+    """What the block gives, in training and then in evaluation, with its gradients."""
+    leaf = x.clone().requires_grad_()
+    block.train()
+    trained = call(block, leaf)
+    check_shape(trained, upstream.shape, what)
+    check_equal(trained.requires_grad, True, f"{what}: whether gradients pass through it")
+    (trained * upstream).sum().backward()
+    gradients = [leaf.grad, *(p.grad for tensors in found for p in tensors)]
+    check_equal(
+        [g is None for g in gradients].count(True), 0, f"{what}: gradients that are missing"
+    )
+    return {
+        "in training": trained.detach(),
+        "then in evaluation": in_evaluation(block, x),
+        "gradient by x": gradients[0],
+        "gradients by parameters": gradients[1:],
+    }
+
+
+def _summed(gradients: Sequence[Tensor], found: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+    """Sums of gradients over the parameters that :func:`_fill` makes alike."""
+    keys = [
+        (len(tensors), place, _full_shape(tensor.shape))
+        for tensors in found
+        for place, tensor in enumerate(tensors)
+    ]
+    sums: dict[tuple, Tensor] = {}
+    for key, gradient in zip(keys, gradients, strict=True):
+        gradient = gradient.reshape(key[-1])
+        sums[key] = sums[key] + gradient if key in sums else gradient
+    return list(sums.values())
 
 
 def _compare(

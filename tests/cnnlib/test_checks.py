@@ -8,19 +8,25 @@ import traceback
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnnlib import checks
 from cnnlib.checks import (
     CheckError,
     call,
+    check_block,
     check_call,
     check_close,
     check_equal,
     check_raises,
     check_shape,
+    count_parameters,
     hidden_rng,
+    in_evaluation,
+    one_pixel,
     random_tensor,
+    set_filters,
 )
 
 
@@ -324,6 +330,225 @@ def test_random_tensors_ignore_the_global_generator():
     assert first.dtype == torch.float64
     rng = hidden_rng()
     assert not torch.equal(random_tensor(rng, 4), random_tensor(rng, 4))
+
+
+class TwoSteps(nn.Module):
+    """A depthwise convolution, a batch norm, a ReLU, and a linear layer with a bias on channels."""
+
+    def __init__(self, channels=3, outputs=4):
+        super().__init__()
+        self.mix = nn.Linear(channels, outputs)
+        self.norm = nn.BatchNorm2d(channels)
+        self.look = nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False)
+
+    def forward(self, x):
+        x = self.norm(self.look(x)).relu()
+        return self.mix(x.movedim(1, -1)).movedim(-1, 1)
+
+
+TWO_STEPS = {
+    "mix": (4, 3, 1, 1),
+    "mix bias": (4,),
+    "norm": 3,
+    "look": (3, 1, 3, 3),
+}
+
+
+def two_steps(x, conv, norm):
+    return conv("mix", norm("norm", conv("look", x, 2)).clamp(min=0))
+
+
+def check_two_steps(block, parts=TWO_STEPS, formula=two_steps, **options):
+    rng = hidden_rng("two steps")
+    x = random_tensor(rng, 3, 3, 5, 4, dtype=torch.float32)
+    check_block(block, parts, formula, x, rng, "TwoSteps(3, 4)", **options)
+
+
+class FromFunctions(nn.Module):
+    """The same block: a 1x1 convolution, parameters of its own, in another order."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift, self.start = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.rand(4))
+        self.mixing = nn.Parameter(torch.rand(4, 3, 1, 1))
+        self.looking = nn.Parameter(torch.rand(3, 1, 3, 3))
+        self.scale = nn.Parameter(torch.ones(3))
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("variance", torch.ones(3))
+
+    def forward(self, x):
+        x = F.conv2d(x, self.looking, stride=2, padding=1, groups=3)
+        buffers = self.mean, self.variance
+        x = F.batch_norm(x, *buffers, self.scale, self.shift, self.training).relu()
+        return F.conv2d(x, self.mixing, self.start)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("block", [TwoSteps, FromFunctions])
+def test_a_block_is_known_by_what_it_computes(block, alike):
+    check_two_steps(block(), alike=alike)
+
+
+class WithoutRelu(TwoSteps):
+    def forward(self, x):
+        return self.mix(self.norm(self.look(x)).movedim(1, -1)).movedim(-1, 1)
+
+
+class NeverInTraining(TwoSteps):
+    def train(self, mode=True):
+        return super().train(False)
+
+
+class SlowStatistics(TwoSteps):
+    def __init__(self):
+        super().__init__()
+        self.norm.momentum = 0.01
+
+
+class CutOff(TwoSteps):
+    def forward(self, x):
+        return super().forward(x + 0.5 * (x.detach() - x))
+
+
+class HalfFrozen(TwoSteps):
+    def forward(self, x):
+        held = self.norm(self.look(x)).relu().movedim(1, -1)
+        weight = self.mix.weight + (self.mix.weight.detach() - self.mix.weight) / 2
+        return F.linear(held, weight, self.mix.bias).movedim(-1, 1)
+
+
+class WithoutNorm(TwoSteps):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.Identity()
+
+
+class LargeScale(TwoSteps):
+    def __init__(self):
+        super().__init__()
+        nn.init.constant_(self.norm.weight, 2)
+
+
+class LargeShift(TwoSteps):
+    def __init__(self):
+        super().__init__()
+        nn.init.constant_(self.norm.bias, 2)
+
+
+class FirstHalf(TwoSteps):
+    def forward(self, x):
+        return super().forward(x)[:, :2]
+
+
+class Unused(TwoSteps):
+    def forward(self, x):
+        return F.linear(self.norm(self.look(x)).relu().movedim(1, -1), self.mix.weight).movedim(
+            -1, 1
+        )
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        (WithoutRelu, r"item \['in training'\]: \d+ of \d+ values differ"),
+        (NeverInTraining, r"item \['in training'\]"),
+        (SlowStatistics, r"item \['then in evaluation'\]"),
+        (CutOff, r"item \['gradient by x'\]"),
+        (HalfFrozen, r"item \['gradients by parameters'\]"),
+        (WithoutNorm, r"the shapes of its parameters: expected 5 items"),
+        (LargeScale, r"channels of its batch norms, whose scales begin with 1: expected 1 item"),
+        (LargeShift, r"expected 1 shift of batch norms with 3 channels that begin with 0, but fou"),
+        (FirstHalf, r"expected shape \(3, 4, 3, 2\), but got \(3, 2, 3, 2\)"),
+        (Unused, r"gradients that are missing: expected 0, but got 1"),
+    ],
+)
+def test_blocks_that_compute_something_else(block, text, alike):
+    assert re.search(text, message(check_two_steps, block(), alike=alike))
+
+
+def test_biases_that_begin_with_zero_are_told_from_shifts():
+    class ZeroBias(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 3, 1)
+            nn.init.zeros_(self.first.bias)
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return self.norm(self.first(x).relu())
+
+    parts = {"first": (3, 3, 1, 1), "first bias": (3,), "norm": 3}
+    check_two_steps(ZeroBias(), parts, lambda x, conv, norm: norm("norm", conv("first", x).relu()))
+
+
+def test_every_cast_is_tried_and_not_too_many():
+    class Deep(nn.Sequential):
+        def __init__(self, layers):
+            super().__init__(*(nn.Conv2d(3, 3, 1, bias=False) for _ in range(layers)))
+
+        def forward(self, x):
+            for layer in reversed(self):
+                x = layer(x).relu()
+            return x
+
+    def deep(layers):
+        def formula(x, conv, norm):
+            for layer in range(layers):
+                x = conv(f"layer {layer}", x).relu()
+            return x
+
+        return {f"layer {layer}": (3, 3, 1, 1) for layer in range(layers)}, formula
+
+    check_two_steps(Deep(3), *deep(3))
+    with pytest.raises(ValueError, match="more than 1000 casts for"):
+        check_two_steps(Deep(7), *deep(7))
+    parts, formula = deep(7)
+    check_two_steps(Deep(7), parts, formula, alike=True)
+    linear_end = message(
+        check_two_steps,
+        *(Deep(7), parts, lambda *_: formula(*_) - 0.5),
+        alike=True,
+    )
+    assert "item ['in training']" in linear_end
+
+
+def test_filters_that_can_be_followed_by_hand():
+    block = TwoSteps(2, 3)
+    set_filters(block, -2.0, bias=1.0)
+    assert block.look.weight.tolist() == [[[[-2.0] * 3] * 3]] * 2
+    assert block.mix.weight.tolist() == [[-2.0, 0.0], [0.0, -2.0], [-2.0, 0.0]]
+    assert block.mix.bias.tolist() == [1.0] * 3
+    assert (block.norm.weight.tolist(), block.norm.bias.tolist()) == ([1.0] * 2, [1.0] * 2)
+    # -2 * 3 + 1 < 0; -2 * -1 + 1 = 3, and then -2 * 3 + 1.
+    expected = one_pixel(1, -5, 1)
+    check_close(in_evaluation(block, one_pixel(3, -1)), expected, "the block", rtol=1e-4)
+    other = TwoSteps(2, 3)
+    before = other.mix.bias.tolist()
+    set_filters(other, 1.0)
+    assert (other.mix.bias.tolist(), other.norm.bias.tolist()) == (before, [0.0] * 2)
+
+
+def test_one_pixel_and_the_number_of_parameters():
+    assert one_pixel(1, -2).shape == (1, 2, 1, 1)
+    assert one_pixel(1, -2).dtype == torch.float32
+    assert one_pixel(1, -2).flatten().tolist() == [1.0, -2.0]
+    assert count_parameters(TwoSteps(3, 4)) == 27 + 6 + 12 + 4
+    assert count_parameters(nn.ReLU()) == 0
+
+
+def test_in_evaluation():
+    class Mode(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + (100 if self.training else 0)
+
+    block = Mode(2, 2)
+    with torch.no_grad():
+        block.weight.copy_(torch.eye(2))
+        block.bias.zero_()
+    check_close(in_evaluation(block.train(), torch.ones(1, 2)), torch.ones(1, 2), "evaluation")
+    assert not block.training
+    assert "raised RuntimeError" in message(in_evaluation, block, torch.ones(1, 3))
 
 
 def test_examples_in_the_docstrings():
