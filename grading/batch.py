@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import glob
 import os
 import signal
 import sys
@@ -27,12 +28,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from grading import cli, gradebook, intake, rebuild, results, rules
+from grading import cli, intake, rebuild, results, rules
 from grading.pool import DaskPool, LocalPool, Pool, PoolError, Unit, UnitLost, unit_options
 from grading.run import default_secret_file, read_secret, student_seed
 from grading.sandbox import IsolationError, WarmParent, mentioned
+
+if TYPE_CHECKING:  # it imports nbgrader, which takes seconds: the sandbox starts before that
+    from grading import gradebook
 
 RESULTS = "results"
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
@@ -142,6 +146,8 @@ class Run:
             PoolError: The workers cannot be used.
             gradebook.GradebookError: The gradebook cannot be used.
         """
+        from grading import gradebook
+
         accepted, refused = self.choose(received)
         results.remove_drafts(self.folder, self.assignment)
         with (
@@ -334,6 +340,8 @@ class Run:
         Returns:
             The page, and the results that are on it.
         """
+        from grading import gradebook
+
         digest = results.sha256(self.source)
         shown = [
             result
@@ -540,13 +548,40 @@ def add_command(commands: Any) -> None:
 
 def run_grade(options: argparse.Namespace) -> int:
     """Run ``grade``; see `grade_in`."""
-    from grading import report
+    root = Path.cwd()
+    warm = _start_early(root, options)
+    from grading import gradebook, report
 
     try:
-        return grade_in(Path.cwd(), options, write_summary=report.write_summary)
+        return grade_in(root, options, write_summary=report.write_summary, warm=warm)
     except (BatchError, PoolError, IsolationError, gradebook.GradebookError) as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        if warm is not None:
+            warm.close()
+
+
+def _start_early(root: Path, options: argparse.Namespace) -> WarmParent | None:
+    """Start the warm parent of local workers, while this process imports nbgrader.
+
+    Where the notebooks are is nbgrader's configuration to say, and not known yet. So this looks in
+    the usual places; what it does not find there costs time, not marks.
+    """
+    if options.scheduler or options.workers < 1:
+        return None
+    name = options.assignment
+    source = options.source or root / "solutions" / name / f"{name}.ipynb"
+    try:
+        found = [source] if source.is_file() else []
+        found += (root / "submitted").glob(f"*/{glob.escape(name)}/*.ipynb")
+        notebooks = [rebuild.read_file(path) for path in found]
+    except (OSError, ValueError):  # said by who reads them in earnest
+        notebooks = []
+    try:
+        return WarmParent(isolation=options.isolation, preload=mentioned(*notebooks))
+    except IsolationError:
+        return None  # said when there is something to grade
 
 
 def grade_in(
@@ -555,6 +590,7 @@ def grade_in(
     *,
     write_summary: Callable[..., Path],
     make_pool: Callable[[int], Pool] | None = None,
+    warm: WarmParent | None = None,
 ) -> int:
     """Grade in a course's folder.
 
@@ -563,6 +599,7 @@ def grade_in(
         options: Parsed command line.
         write_summary: Writes the page about the class.
         make_pool: Replaces the workers that the command line asks for.
+        warm: A warm parent for local workers, started before; closed with them.
 
     Returns:
         Exit status: 0 if every submission has its marks, 1 if some failed and need a human,
@@ -571,6 +608,8 @@ def grade_in(
     Raises:
         BatchError: There is no such assignment, or another run is going on.
     """
+    from grading import gradebook
+
     course = gradebook.Course(root)
     source = _read_source(course, options)
     limits = cli.limits(options)
@@ -587,7 +626,7 @@ def grade_in(
     )
     progress = BarProgress(sys.stderr) if sys.stderr.isatty() else LineProgress(sys.stderr)
     with _only_run(run.folder):
-        make_pool = make_pool or (lambda count: pool(options, count, preload))
+        make_pool = make_pool or (lambda count: pool(options, count, preload, warm))
         outcome = run.grade(received, make_pool, progress)
         if outcome.interrupted:
             print(
@@ -604,13 +643,19 @@ def grade_in(
     return 1 if any(result["status"] == "error" for result in outcome.results) else 0
 
 
-def pool(options: argparse.Namespace, count: int, preload: tuple[str, ...] = ()) -> Pool:
+def pool(
+    options: argparse.Namespace,
+    count: int,
+    preload: tuple[str, ...] = (),
+    warm: WarmParent | None = None,
+) -> Pool:
     """The workers that the command line asks for.
 
     Args:
         options: Parsed command line.
         count: How many submissions there are.
         preload: Modules that the class needs.
+        warm: A warm parent for local workers, if there is one.
 
     Raises:
         IsolationError: This machine cannot isolate submissions.
@@ -632,7 +677,7 @@ def pool(options: argparse.Namespace, count: int, preload: tuple[str, ...] = ())
         raise BatchError("--tls-ca, --tls-cert and --tls-key go with --scheduler tls://…")
     if options.workers < 1:
         raise BatchError("--workers must be at least 1")
-    warm = WarmParent(isolation=options.isolation, preload=preload)
+    warm = warm or WarmParent(isolation=options.isolation, preload=preload)
     return LocalPool(min(options.workers, count), warm=warm)
 
 

@@ -52,14 +52,11 @@ from sqlalchemy.exc import OperationalError, SAWarning, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from grading import rebuild, release
+from grading.results import GradebookError
 
 NO_RESPONSE = "No response."  # nbgrader's words for an answer that was left as it was
 STAMP = "cnnlib_grading"
 _HELPER = " of the submission"
-
-
-class GradebookError(RuntimeError):
-    """The gradebook cannot be used; the message says why. Results on disk are not affected."""
 
 
 class Course:
@@ -151,6 +148,7 @@ class Writer:
                 "the course adds header or footer cells to its notebooks (IncludeHeaderFooter), "
                 "which the grader does not support: move them into the source notebook"
             )
+        self.blank = _blank(course, self.prepared)
         self.penalties = AssignLatePenalties(config=course.config)
         self.penalties.init_plugin()
         with _explained(course.db_url):
@@ -298,9 +296,7 @@ class Writer:
             result: From `grading.results`.
             submission: Bytes of the submission, None if it could not be read.
         """
-        notebook = copy.deepcopy(self.prepared)
-        for cell in notebook.cells:  # which nbgrader notes for its own use while registering
-            cell.metadata.get("nbgrader", {}).pop("cell_type", None)
+        notebook = copy.deepcopy(self.blank)
         notebook.metadata[STAMP] = {
             "submission_sha256": result["manifest"].get("submission_sha256"),
             "status": result["status"],
@@ -312,7 +308,6 @@ class Writer:
             notebook.cells.insert(0, new_markdown_cell(note, id="not-graded"))
             return notebook
         notebook.cells = list(_Fill(self.source, notebook.cells, plan, cells, result).cells())
-        CheckCellMetadata(config=self.course.config)(notebook, {})
         return notebook
 
     def _plan(
@@ -400,6 +395,18 @@ def prepare(course: Course, assignment: str, source: bytes) -> NotebookNode:
             return notebook
         notebook, resources = preprocessor(config=course.config)(notebook, resources)
     raise GradebookError("GenerateAssignment.preprocessors lacks SaveCells: nothing is registered")
+
+
+def _blank(course: Course, prepared: NotebookNode) -> NotebookNode:
+    """What an autograded notebook starts from, its metadata checked as nbgrader does.
+
+    Once for all: submissions change texts and outputs, never metadata.
+    """
+    notebook = copy.deepcopy(prepared)
+    for cell in notebook.cells:  # which nbgrader notes for its own use while registering
+        cell.metadata.get("nbgrader", {}).pop("cell_type", None)
+    CheckCellMetadata(config=course.config)(notebook, {})
+    return notebook
 
 
 def answers(source: bytes, submission: bytes) -> dict[str, str]:

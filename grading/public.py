@@ -39,7 +39,7 @@ PUBLIC = (
 MARK = ".public-tree"
 
 
-class PublicError(Exception):
+class PublicError(ValueError):
     """The public tree was not written; the message says why. Nothing was changed."""
 
 

@@ -27,7 +27,7 @@ SECRET_LENGTH = 25
 IMPORT = re.compile(r"import [\w., ]+|from [\w.]+ import [\w*, ]+")
 
 
-class ReleaseError(Exception):
+class ReleaseError(ValueError):
     """The release was refused; the message says why. What was released before is untouched."""
 
 

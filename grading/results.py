@@ -45,6 +45,10 @@ _PACKAGES = ("torch", "numpy", "nbgrader")
 _LIMIT_REASONS = frozenset(["timeout", "memory", "cpu", "output"])
 
 
+class GradebookError(RuntimeError):
+    """The gradebook cannot be used; the message says why. Results on disk are not affected."""
+
+
 class ResultError(ValueError):
     """A result file cannot be used; the message says which and what to do."""
 

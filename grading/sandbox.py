@@ -40,10 +40,13 @@ _ENVIRONMENT = "/environment"  # where a virtual environment is mounted
 _MODULES = (
     "__init__", "wire", "linux", "warm", "sharing", "watch", "student", "proxy", "checker",
 )  # fmt: skip
+_META = "'meta'"
+_META_DEVICE = re.compile(rb"""["']meta\\?["']""")  # in a notebook file a \" stands for a "
 # What is imported before the first fork if the notebooks mention it, because each fork that needs
 # it would spend as long again: the word in an import, and the modules.
 _ON_DEMAND = {
     "torchvision": ("torchvision", "torchvision.models"),
+    _META: ("torch._dynamo",),  # what the first operation on the meta device would import
     "matplotlib": ("matplotlib.pyplot",),
     "sklearn": ("sklearn.datasets",),
     "skimage": ("skimage.data",),
@@ -51,6 +54,7 @@ _ON_DEMAND = {
     "PIL": ("PIL.Image",),
     "cnnlib.data": ("cnnlib.data", "sklearn.datasets", "PIL.Image"),
     "cnnlib.models": ("cnnlib.models",),
+    "cnnlib.summary": ("cnnlib.summary", "torch._dynamo"),
     "cnnlib.plots": ("cnnlib.plots",),
     "cnnlib.training": ("cnnlib.training",),
     "cnnlib.transfer": ("cnnlib.transfer",),
@@ -112,6 +116,8 @@ def mentioned(*notebooks: bytes) -> tuple[str, ...]:
             dotted = module.decode("ascii")
             words |= {dotted, dotted.partition(".")[0], f"{dotted}.{name.decode('ascii')}"}
             words.add(".".join(dotted.split(".")[:2]))
+        if _META_DEVICE.search(data):
+            words.add(_META)
     found = [module for word, modules in _ON_DEMAND.items() if word in words for module in modules]
     return tuple(dict.fromkeys(found))
 

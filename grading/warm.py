@@ -84,8 +84,10 @@ def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
         return
     _send(control, {"event": "ready", "missing": missing, "pid": os.getpid()})
     serves = {role: entry.serve for role, entry in entries.items()}
-    while control is not None:
-        control = _WarmParent(control, serves, isolated).run()
+    next_control: socket.socket | None = control
+    while next_control is not None:
+        next_control = _WarmParent(next_control, serves, isolated).run()
+    os._exit(0)  # nothing is left to do, and taking torch apart would take half a second
 
 
 def _preload(names: tuple[str, ...]) -> list[str]:

@@ -129,8 +129,10 @@ class Watch:
         for rule in rules:
             for name in () if rule["module"] else spellings(rule["path"]):
                 self.names[name] = rule["label"]
+            if "." not in rule["path"]:  # a whole package: importing it could take seconds
+                continue
             with contextlib.suppress(LookupError):  # not installed: then it cannot be called
-                self.enter(resolve(rule["path"]) if rule["path"] != "@" else None, rule["label"])
+                self.enter(resolve(rule["path"]), rule["label"])
         self.endings = {name.removeprefix("Tensor.") for name in self.names}
         for value, name in _of_torch(frozenset(self.names)):
             self.enter(value, self.names[name])
