@@ -13,7 +13,7 @@ import argparse
 import copy
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -48,13 +48,13 @@ ALONE = ("nasnet_mobile", "xception", "shufflenet_v1")
 QUICK = ("resnet18", "squeezenet1_0", "mobilenet_v3_small")
 
 
-def comparisons(*, quick: bool = False) -> Iterator[Comparison]:
-    """Yield forward passes and training steps of every network."""
+def comparisons(*, quick: bool = False, only: Sequence[str] = ()) -> Iterator[Comparison]:
+    """Yield forward passes and training steps of every network, or of those named in `only`."""
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     batch, size = (32, 224) if gpu else (2, 96) if quick else (4, 224)
     for name, (options, their_options) in SHARED.items():
-        if quick and name not in QUICK:
+        if (quick and name not in QUICK) or (only and name not in only):
             continue
         pair = {
             "cnnlib": getattr(cnnlib.models, name)(**options).to(device),
@@ -72,6 +72,8 @@ def comparisons(*, quick: bool = False) -> Iterator[Comparison]:
             images = images.contiguous(memory_format=torch.channels_last)
             yield from compare(f"{name} NHWC AMP", pair, images, mixed_precision=True)
     for name in () if quick else ALONE:
+        if only and name not in only:
+            continue
         model = getattr(cnnlib.models, name)().to(device)
         images = torch.randn(batch, 3, size, size, device=device)
         yield from compare(name, {"cnnlib": model}, images)
@@ -197,13 +199,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three networks on small images")
     parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="default 9")
+    parser.add_argument(
+        "--only", nargs="+", default=(), choices=[*SHARED, *ALONE], metavar="NAME", help="networks"
+    )
+    parser.add_argument("--clock", choices=sorted(harness.CLOCKS), default="wall")
     arguments = parser.parse_args()
     facts = ", ".join(f"{key} {value}" for key, value in harness.environment().items())
     print(facts, flush=True)
     results = []
-    for comparison in comparisons(quick=arguments.quick):
+    for comparison in comparisons(quick=arguments.quick, only=arguments.only):
         print(f"{comparison.name}: {comparison.workload} …", file=sys.stderr, flush=True)
-        results.append(harness.measure(comparison, arguments.repetitions))
+        results.append(harness.measure(comparison, arguments.repetitions, arguments.clock))
     print(harness.table(results))
     return 0
 
