@@ -17,15 +17,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from cnnlib import arithmetic, blocks, functional
-from tools import course
+from tools import course, network_comparison
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SOURCE = course.ROOT / "book" / "_static" / "figures"
-ELEMENTS = ("conv-stepper", "stack-calculator", "inception-cost", "channel-shuffle")
+ELEMENTS = (
+    "conv-stepper",
+    "stack-calculator",
+    "inception-cost",
+    "channel-shuffle",
+    "network-comparison",
+)
 NO_BREAK = "\u00a0"
 LIMIT = 120_000  # milliseconds; a busy machine is no failure
 PICTURE = (
@@ -477,6 +484,114 @@ def test_an_output_depends_on_the_inputs_that_autograd_finds(javascript):
     assert crossed > 0
 
 
+def test_the_rank_correlation_is_that_of_scipy(javascript):
+    rng = random.Random(3)
+    pairs = [
+        [[rng.randint(0, top) for _ in range(size)] for _ in range(2)]
+        for size in (4, 9, 25)
+        for top in (3, 1000)
+        for _ in range(10)
+    ]
+    pairs = [pair for pair in pairs if all(len(set(values)) > 1 for values in pair)]
+    got = javascript("comparison.mjs", "rankCorrelation", pairs)
+    assert got == pytest.approx([spearmanr(*pair).statistic for pair in pairs])
+    tied = sum(len(set(values)) < len(values) for pair in pairs for values in pair)
+    assert tied > 20
+
+
+def at_least_as_good(one, other, quantity):
+    return (
+        one[quantity] >= other[quantity] if quantity == "top1" else one[quantity] <= other[quantity]
+    )
+
+
+def beaten_by(networks, quantities, one):
+    """Names of the networks that are as good in both quantities and better in one."""
+    return [
+        other["name"]
+        for other in networks
+        if all(at_least_as_good(other, one, q) for q in quantities)
+        and not all(at_least_as_good(one, other, q) for q in quantities)
+    ]
+
+
+def test_the_front_is_what_no_other_network_beats(javascript):
+    rng = random.Random(4)
+    made = [
+        [
+            {"name": str(i), "macs": rng.randint(1, 6), "top1": rng.randint(1, 6), "year": 2015}
+            for i in range(12)
+        ]
+        for _ in range(40)
+    ]
+    expected = [
+        [one["name"] for one in networks if not beaten_by(networks, ("macs", "top1"), one)]
+        for networks in made
+    ]
+    assert javascript("comparison.mjs", "front", [[n, "macs", "top1"] for n in made]) == expected
+    assert {len(names) for names in expected} > {1, 2, 3}
+    lists = [[networks, "macs", "top1", networks[0]] for networks in made]
+    better = javascript("comparison.mjs", "betterInBoth", lists)
+    assert [[one["name"] for one in found] for found in better] == [
+        beaten_by(networks, ("macs", "top1"), networks[0]) for networks in made
+    ]
+    # A year is neither good nor bad.
+    assert javascript(
+        "comparison.mjs", "betterInBoth", [[made[0], "macs", "year", made[0][0]]]
+    ) == [None]
+
+
+def test_marks_of_an_axis_lie_on_it(javascript):
+    ranges = [[1.1e6, 1.5e8, True], [7.5, 400, True], [11, 190, True], [4e7, 1.6e10, True]]
+    ranges += [[2011.6, 2019.4, False], [55.2, 80.4, False]]
+    for (low, high, log), marks in zip(
+        ranges, javascript("comparison.mjs", "ticks", ranges), strict=True
+    ):
+        assert 3 <= len(marks) <= 8, (low, high)
+        assert all(low <= mark <= high for mark in marks)
+        assert marks == sorted(set(marks))
+        if log:
+            assert all(f"{mark:.6e}"[0] in "1235" for mark in marks)
+        else:
+            steps = {b - a for a, b in itertools.pairwise(marks)}
+            assert len(steps) == 1
+
+
+def compared():
+    """The numbers that the comparison of networks shows."""
+    return json.loads((SOURCE / "network-comparison.json").read_text("utf-8"))["networks"]
+
+
+def test_the_compared_counts_are_those_of_cnnlib():
+    networks = compared()
+    entries = network_comparison.entries()
+    assert [one["name"] for one in networks] == [entry["network"] for entry in entries]
+    for one, entry in zip(networks, entries, strict=True):
+        expected = network_comparison.counts(entry)
+        assert {key: one[key] for key in expected} == expected, one["name"]
+        assert (one["year"], one["input"]) == (int(entry["year"]), int(entry["input"]))
+        assert one["milliseconds"] > 0
+
+
+def test_the_compared_accuracies_are_the_published_ones():
+    from torchvision.models import get_model_weights
+
+    quoted = 0
+    for one, entry in zip(compared(), network_comparison.entries(), strict=True):
+        assert one["source"] == entry["source"]
+        assert one["top1"] == round(float(entry["top1"]), 1)
+        if not entry["source"].startswith("torchvision"):
+            assert "table" in entry["source"]
+            quoted += 1
+            continue
+        weights = get_model_weights(entry["network"]).IMAGENET1K_V1
+        metrics = weights.meta["_metrics"]["ImageNet-1K"]
+        assert (float(entry["top1"]), float(entry["top5"])) == (metrics["acc@1"], metrics["acc@5"])
+        assert one["parameters"] == weights.meta["num_params"]
+        assert weights.transforms.keywords["crop_size"] == one["input"]
+    assert quoted == 5
+
+
 def test_numbers_are_written_as_in_the_book(javascript):
     lists = [
         [0],
@@ -797,6 +912,65 @@ def test_the_shuffle_is_switched_and_followed(open_body):
     assert f"{dense} in 1 group, {dense} without groups" in cost
 
 
+def test_networks_are_compared_by_what_the_reader_chooses(open_body):
+    networks = compared()
+    by_name = {one["name"]: one for one in networks}
+    page = open_body(element("network-comparison"))
+    verdict = functools.partial(text_of, page, "network-comparison", ".verdict")
+    beating = ", ".join(beaten_by(networks, ("macs", "top1"), by_name["resnet50"]))
+    assert verdict() == (
+        f"resnet50: multiply-adds 4.09 G, top-1 accuracy 76.1 %. Better in both: {beating}."
+    )
+    page.get_by_label("Network", exact=True).select_option("vgg16")
+    page.get_by_label("Across", exact=True).select_option("milliseconds")
+    milliseconds = round(by_name["vgg16"]["milliseconds"])
+    said = announced(page, "network-comparison", f"vgg16: time {milliseconds} ms, ")
+    beating = ", ".join(beaten_by(networks, ("milliseconds", "top1"), by_name["vgg16"]))
+    assert f"Better in both: {beating}." in said
+    times, right = ([one[key] for one in networks] for key in ("milliseconds", "top1"))
+    expected = f"{spearmanr(times, right).statistic:.2f}"
+    assert said.endswith(f"Rank correlation of the two over all 25 networks: {expected}.")
+    # Full colour for those that nobody beats.
+    points = page.locator("network-comparison .point[transform]")
+    titles = points.locator("title").evaluate_all("all => all.map(one => one.textContent)")
+    full = page.locator("network-comparison .point[transform]:not(.beaten) title")
+    assert sorted(titles) == sorted(by_name)
+    assert sorted(full.evaluate_all("all => all.map(one => one.textContent)")) == sorted(
+        one["name"] for one in networks if not beaten_by(networks, ("milliseconds", "top1"), one)
+    )
+    page.get_by_label("Upwards", exact=True).select_option("year")  # no end of it is the good one
+    announced(page, "network-comparison", f"vgg16: time {milliseconds} ms, year 2014.")
+    assert "Better" not in verdict()
+    assert page.locator("network-comparison .point.beaten").count() == 0
+
+
+def test_the_compared_points_lie_where_their_numbers_are(open_body):
+    page = open_body(element("network-comparison", 'x="parameters" y="top1"'))
+    places = page.locator("network-comparison .point[transform]").evaluate_all(
+        "all => all.map(one => [one.textContent, ...one.getAttribute('transform')"
+        ".match(/-?[\\d.]+/g).map(Number)])"
+    )
+    networks = {one["name"]: one for one in compared()}
+    across = sorted(places, key=lambda one: one[1])
+    assert [networks[name]["parameters"] for name, *_ in across] == sorted(
+        one["parameters"] for one in networks.values()
+    )
+    heights = {name: y for name, _, y in places}
+    low, high = heights["alexnet"], heights["xception"]
+    assert low > high  # more accurate is higher up
+    share = (heights["resnet50"] - low) / (high - low)
+    top = {name: networks[name]["top1"] for name in ("alexnet", "resnet50", "xception")}
+    expected = (top["resnet50"] - top["alexnet"]) / (top["xception"] - top["alexnet"])
+    assert share == pytest.approx(expected, abs=0.002)
+    page.locator("network-comparison .point[transform]").nth(0).click()
+    assert text_of(page, "network-comparison", ".verdict").startswith("alexnet: parameters 61.1 M")
+    assert page.get_by_label("Network", exact=True).input_value() == "alexnet"
+    page.get_by_text("The numbers as a table").click()
+    rows = page.locator("network-comparison tbody tr").all_inner_texts()
+    assert len(rows) == 25
+    assert rows[0].split("\t")[0] == across[0][0]
+
+
 # --- For everybody, everywhere ------------------------------------------------------------------
 
 # Each figure at its start, and grown to the most it can be.
@@ -805,6 +979,7 @@ GROWN = {
     "stack-calculator": 'preset="vgg16"',
     "inception-cost": 'channels="1024" f1="512" f3="512" f5="512"',
     "channel-shuffle": 'groups="4" each="4"',
+    "network-comparison": 'x="milliseconds" y="activations" network="shufflenet_v2_x0_5"',
 }
 SMALL = {"conv-stepper": STEPPER}
 EVERYTHING = "".join(element(name, GROWN[name]) for name in ELEMENTS)
@@ -990,6 +1165,11 @@ def test_the_first_control_is_reached_and_moved_by_keyboard(open_body, name):
         page.keyboard.press("ArrowUp")  # from LeNet-5 to the three layers
         assert announced(page, name, "Output 26 × 26; one of its numbers sees 7 pixels each way")
         return
+    if name == "network-comparison":
+        assert first == "Across"
+        page.keyboard.press("ArrowDown")  # from multiply-adds to activations
+        assert announced(page, name, "resnet50: activation memory 90 MB, top-1 accuracy 76.1 %.")
+        return
     label, start = FIRST_SLIDERS[name]
     assert first == label
     page.keyboard.press("ArrowRight")
@@ -1029,6 +1209,8 @@ def test_without_a_fallback_the_figure_itself_is_printed(open_body):
         ("inception-cost", 'f3="-1"', "a whole number from 16 to 512"),
         ("channel-shuffle", 'groups="2.5"', "a whole number from 1 to 4"),
         ("stack-calculator", 'preset="alexnt"', "three, lenet5, alexnet, vgg16, odd"),
+        ("network-comparison", 'x="flops"', "parameters, macs, activations, layers"),
+        ("network-comparison", 'network="lenet5"', "alexnet, zfnet, vgg16"),
     ],
 )
 def test_a_wrong_attribute_is_reported_and_the_default_shown(open_body, name, attribute, complaint):

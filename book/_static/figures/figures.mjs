@@ -6,6 +6,7 @@ const FIGURES = {
   "stack-calculator": "./stack-calculator.mjs",
   "inception-cost": "./inception-cost.mjs",
   "channel-shuffle": "./channel-shuffle.mjs",
+  "network-comparison": "./network-comparison.mjs",
 };
 
 for (const [element, file] of Object.entries(FIGURES)) {
