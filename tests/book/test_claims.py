@@ -52,6 +52,7 @@ CHAPTERS = {  # chapter name in the table -> beginning of its row ids
 SECTIONS_CSV = ROOT / "cnnlib" / "claims" / "sections.csv"
 # Pages of the book that explain no row of the table.
 WITHOUT_ROWS = {
+    "architectures/comparison",
     "index",
     "assignments",
     "instructors",
