@@ -2,7 +2,7 @@
 
 This is the only part that knows both sides, and it executes nothing of either. It forks a checker
 (`grading.checker`) and, whenever the checker asks, a student's process (`grading.student`) from
-their warm parents, passes the socket between them on, and watches the clock: a cell that computes
+the warm parent, passes the socket between them on, and watches the clock: a cell that computes
 or waits for too long ends the student's process, and if the checker itself hangs on what it was
 given (``for _ in range(answer)``), the checker. Results arrive test by test and are kept here, so
 that nothing that happens later can take them back.

@@ -1,9 +1,11 @@
-"""Starts the warm parents inside bubblewrap and keeps an eye on their forks.
+"""Starts the warm parent inside bubblewrap and keeps an eye on its forks.
 
-Two warm parents run during grading, in two sandboxes: one for students' processes, one for
-checkers. The checker needs no protection from the test cells, which are the instructor's, but it
-reads what students' processes send; should its decoder ever be wrong, the sandbox is the second
-wall. Neither sandbox contains anything of the course but ``cnnlib`` and the few modules of
+One sandbox serves a whole run: its warm parent, or a twin of it for each worker, is forked once
+for a submission's checker and once for its student's process. Each fork enters namespaces of its
+own (`grading.warm`), so the two see each other no more than two submissions do, and meet only on
+the socket that the host gives them. The checker needs no protection from the test cells, which are
+the instructor's, but it reads what students' processes send; should its decoder ever be wrong, the
+sandbox is the second wall. It contains nothing of the course but ``cnnlib`` and the few modules of
 ``grading`` that run in it: no source notebook, gradebook, seed or other submission is mounted, so
 no path, link or open file can lead there.
 
