@@ -355,3 +355,31 @@ def test_the_script_of_googlenet_writes_the_same_again(tmp_path, monkeypatch, sa
     assert texts[0] == texts[1]
     (row,) = csv.DictReader(texts[0].splitlines())
     assert (row["seed"], row["epoch"]) == ("3", "1")
+
+
+# Pages that repeat their script: cells that define the training, and how the page calls it.
+REPEATED = {
+    "densenet": (("imports", "training"), lambda run: (run.kind, run.size)),
+    "mobilenet": (("imports", "small-networks"), lambda run: (run.name,)),
+    "shufflenet": (("imports", "training"), lambda run: (run.name,)),
+    "squeezenet": (("imports", "training"), lambda run: (run.name,)),
+    "xception": (("imports", "training"), lambda run: (run.name,)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", REPEATED)
+def test_a_page_trains_what_its_script_trains(page, same_threads):
+    """Colab has the page alone, so it repeats the script; here both train an epoch."""
+    cells, arguments = REPEATED[page]
+    script = SCRIPTS[page]
+    names = common.definitions(f"architectures/{page}.ipynb", cells)
+    for run in (script.RUNS[0], script.RUNS[-1]):
+        histories = [
+            result[-1] if isinstance(result, tuple) else result
+            for result in (names["trained"](*arguments(run), 5, 1), script.trained(run, 5, 1))
+        ]
+        on_page, by_script = histories
+        assert len(on_page) == 1
+        assert on_page.train_loss == by_script.train_loss
+        assert on_page.val_loss == by_script.val_loss
