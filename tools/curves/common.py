@@ -50,10 +50,13 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import nbformat
 import torch
 
+from cnnlib.training import History
 from tools import course
 
 Line = dict[str, str]  # one line of the file: field to text
 MEASURES = ("training", "seed", "measure", "value")  # the header for experiments of a page
+# The header for a line an epoch, see `epochs_of`.
+EPOCHS = ("network", "seed", "epoch", "train_loss", "train_error", "test_error")
 
 
 class Named(Protocol):
@@ -141,6 +144,35 @@ def read(path: Path, fields: Sequence[str]) -> dict[tuple[str, int], list[Line]]
         for line in reader:
             trainings.setdefault((line[fields[0]], int(line[fields[1]])), []).append(line)
     return trainings
+
+
+def epochs_of(name: str, seed: int, history: History, fields: Sequence[str] = EPOCHS) -> list[Line]:
+    """One line of the file for each epoch of a training with `cnnlib.training.fit`.
+
+    Args:
+        name: Of the network.
+        seed: Of the training.
+        history: What `fit` returned, with validation.
+        fields: `EPOCHS`, or the same with another name for the last.
+    """
+    columns = zip(history.train_loss, history.train_accuracy, history.val_accuracy, strict=True)
+    return [
+        dict(
+            zip(
+                fields,
+                (
+                    name,
+                    str(seed),
+                    str(epoch),
+                    f"{loss:.4f}",
+                    f"{100 * (1 - train):.2f}",
+                    f"{100 * (1 - test):.2f}",
+                ),
+                strict=True,
+            )
+        )
+        for epoch, (loss, train, test) in enumerate(columns, start=1)
+    ]
 
 
 def experiments(**settings: Sequence[float | str]) -> tuple[Experiment, ...]:

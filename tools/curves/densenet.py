@@ -36,7 +36,7 @@ from cnnlib.training import History, fit, seed_everything
 from tools.curves import common
 
 OUTPUT = common.output_of("densenet")
-FIELDS = ("network", "seed", "epoch", "train_loss", "train_error", "test_error")
+FIELDS = common.EPOCHS
 EPOCHS = 8
 SEEDS = (0, 1, 2)
 LAYERS = 4  # dense layers, or residual blocks, in each of the two stages
@@ -135,17 +135,7 @@ def trained(
 def lines(run: Run, seed: int, epochs: int) -> list[common.Line]:
     """Train one network; returns a line of the file for each epoch."""
     _, history = trained(run, seed, epochs)
-    return [
-        {
-            "network": run.name,
-            "seed": str(seed),
-            "epoch": str(epoch + 1),
-            "train_loss": f"{history.train_loss[epoch]:.4f}",
-            "train_error": f"{100 * (1 - history.train_accuracy[epoch]):.2f}",
-            "test_error": f"{100 * (1 - history.val_accuracy[epoch]):.2f}",
-        }
-        for epoch in range(len(history))
-    ]
+    return common.epochs_of(run.name, seed, history)
 
 
 def main(arguments: list[str] | None = None) -> int:

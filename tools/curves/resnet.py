@@ -106,17 +106,7 @@ def trained(run: Run, seed: int, epochs: int = EPOCHS) -> tuple[CifarResNet, His
 def lines(run: Run, seed: int, epochs: int) -> list[common.Line]:
     """Train `run`; one line of the file for each epoch."""
     _, history = trained(run, seed, epochs)
-    return [
-        {
-            "network": run.name,
-            "seed": str(seed),
-            "epoch": str(epoch + 1),
-            "train_loss": f"{history.train_loss[epoch]:.4f}",
-            "train_error": f"{100 * (1 - history.train_accuracy[epoch]):.2f}",
-            "val_error": f"{100 * (1 - history.val_accuracy[epoch]):.2f}",
-        }
-        for epoch in range(len(history))
-    ]
+    return common.epochs_of(run.name, seed, history, FIELDS)
 
 
 def main(arguments: list[str] | None = None) -> int:

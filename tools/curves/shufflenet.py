@@ -33,7 +33,7 @@ from cnnlib.training import History, fit, seed_everything
 from tools.curves import common
 
 OUTPUT = common.output_of("shufflenet")
-FIELDS = ("network", "seed", "epoch", "train_loss", "train_error", "test_error")
+FIELDS = common.EPOCHS
 EPOCHS = 10
 SEEDS = (0, 1, 2)
 
@@ -98,17 +98,7 @@ def trained(run: Run, seed: int, epochs: int = EPOCHS) -> History:
 def lines(run: Run, seed: int, epochs: int | None) -> list[common.Line]:
     """Train, and give one line of the file for each epoch."""
     history = trained(run, seed, min(epochs or EPOCHS, EPOCHS))
-    return [
-        {
-            "network": run.name,
-            "seed": str(seed),
-            "epoch": str(epoch + 1),
-            "train_loss": f"{history.train_loss[epoch]:.4f}",
-            "train_error": f"{100 * (1 - history.train_accuracy[epoch]):.2f}",
-            "test_error": f"{100 * (1 - history.val_accuracy[epoch]):.2f}",
-        }
-        for epoch in range(len(history))
-    ]
+    return common.epochs_of(run.name, seed, history)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,7 +36,7 @@ from cnnlib.training import History, fit, seed_everything
 from tools.curves import common
 
 OUTPUT = common.output_of("squeezenet")
-FIELDS = ("network", "seed", "epoch", "train_loss", "train_error", "test_error")
+FIELDS = common.EPOCHS
 EPOCHS = 8
 SEEDS = (0, 1, 2)
 EXPAND = (32, 32, 64, 64)  # filters of the expand layers of the four Fire modules
@@ -126,17 +126,7 @@ def trained(
 def lines(run: Run, seed: int, epochs: int) -> list[common.Line]:
     """Train `run`; one line of the file for each epoch."""
     _, history = trained(run, seed, epochs)
-    return [
-        {
-            "network": run.name,
-            "seed": str(seed),
-            "epoch": str(epoch + 1),
-            "train_loss": f"{history.train_loss[epoch]:.4f}",
-            "train_error": f"{100 * (1 - history.train_accuracy[epoch]):.2f}",
-            "test_error": f"{100 * (1 - history.val_accuracy[epoch]):.2f}",
-        }
-        for epoch in range(len(history))
-    ]
+    return common.epochs_of(run.name, seed, history)
 
 
 def main(arguments: list[str] | None = None) -> int:
