@@ -106,7 +106,8 @@ def test_search_finds_every_chapter_by_its_title(visit, desktop, page_name):
     field.press("Enter")
     one.page.wait_for_url("**/search.html?q=*")
     results = one.page.locator("#search-results li a")
-    results.first.wait_for()
+    # They come one after the other; the summary says when they are all there.
+    one.page.locator("#search-results .search-summary", has_text="found").wait_for()
     found = results.evaluate_all("links => links.map(a => new URL(a.href).pathname)")
     assert any(path.endswith(f"/{page_name}.html") for path in found), found
 
