@@ -572,14 +572,15 @@ def _start_early(root: Path, options: argparse.Namespace) -> WarmParent | None:
         return None
     name = options.assignment
     source = options.source or root / "solutions" / name / f"{name}.ipynb"
+    submitted = (root / "submitted").glob(f"*/{glob.escape(name)}/*.ipynb")
+    preload: dict[str, None] = {}  # in the order in which they were met
+    for path in (source, *submitted):  # one after the other: a class is too much for the memory
+        try:
+            preload |= dict.fromkeys(mentioned(rebuild.read_file(path)))
+        except (OSError, ValueError):
+            continue  # said by who reads it in earnest
     try:
-        found = [source] if source.is_file() else []
-        found += (root / "submitted").glob(f"*/{glob.escape(name)}/*.ipynb")
-        notebooks = [rebuild.read_file(path) for path in found]
-    except (OSError, ValueError):  # said by who reads them in earnest
-        notebooks = []
-    try:
-        return WarmParent(isolation=options.isolation, preload=mentioned(*notebooks))
+        return WarmParent(isolation=options.isolation, preload=tuple(preload))
     except IsolationError:
         return None  # said when there is something to grade
 

@@ -576,3 +576,23 @@ def test_a_real_class_with_real_workers(tmp_path, monkeypatch, capsys, stub, rig
     seeds = [run.student_seed(secret.encode(), "mini", student) for student in files]
     kept = [path.read_text() for path in (tmp_path / "results").rglob("*.json")]
     assert not any(word in text for text in kept for word in [secret, *seeds])
+
+
+def test_one_strange_file_does_not_change_what_is_imported_early(tmp_path, monkeypatch):
+    for student, text in {"ada": b"import matplotlib", "eve": b"from PIL import Image"}.items():
+        folder = tmp_path / "submitted" / student / "mini"
+        folder.mkdir(parents=True)
+        (folder / "mini.ipynb").write_bytes(text)
+    for student in ("bob", "cid"):
+        (tmp_path / "submitted" / student / "mini").mkdir(parents=True)
+    os.mkfifo(tmp_path / "submitted" / "bob" / "mini" / "mini.ipynb")  # reading it would never end
+    (tmp_path / "submitted" / "cid" / "mini" / "mini.ipynb").symlink_to("/dev/zero")
+    started = []
+    monkeypatch.setattr(batch, "WarmParent", lambda **options: started.append(options))
+    options = argparse.Namespace(
+        assignment="mini", source=None, scheduler=None, workers=2, isolation="none"
+    )
+    batch._start_early(tmp_path, options)
+    (one,) = started
+    assert one["isolation"] == "none"
+    assert sorted(one["preload"]) == ["PIL.Image", "matplotlib.pyplot"]

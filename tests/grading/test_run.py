@@ -85,6 +85,15 @@ def test_everything_that_may_be_imported_early_exists():
             assert importlib.util.find_spec(name), name
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("grader")  # skipped where there is no isolation
+def test_whatever_submissions_mention_the_sandbox_starts():
+    """An import that starts a thread or fails would let one submission stop a class."""
+    names = {name for modules in sandbox._ON_DEMAND.values() for name in modules}
+    with sandbox.WarmParent(preload=tuple(sorted(names))) as warm:
+        warm.wait_until_ready()
+
+
 @pytest.mark.usefixtures("grader")  # skipped where there is no isolation
 def test_a_twin_grades_and_ends_with_the_first(source, right):
     with sandbox.WarmParent() as warm:
