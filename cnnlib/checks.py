@@ -222,8 +222,9 @@ def check_call(
     Raises:
         CheckError: If the function raises, changes its arguments, or returns something else.
     """
-    what = what or describe_call(function, args, kwargs or {})
-    got = call(function, *args, **(kwargs or {}))
+    shown = describe_call(function, args, kwargs)
+    what = what or shown
+    got = _call(function, tuple(args), dict(kwargs or {}), shown)
     if _holds_tensor(expected):
         check_close(got, expected, what, rtol=rtol, atol=atol, misconceptions=misconceptions)
     elif rtol is not None or atol is not None:
@@ -247,7 +248,11 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         CheckError: If the function raises (its exception is the cause), or if an argument
             has changed.
     """
-    shown = describe_call(function, args, kwargs)
+    return _call(function, args, kwargs, describe_call(function, args, kwargs))
+
+
+def _call(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], shown: str) -> Any:
+    """`call`, with the call's description made already."""
     before = [_copy(value) for value in (*args, *kwargs.values())]
     try:
         result = function(*args, **kwargs)
@@ -820,9 +825,14 @@ def _is_tensor(value: Any) -> bool:
     return type(value) in (torch.Tensor, nn.Parameter) and not value.is_nested
 
 
+_SMALL = 1_000_000
+
+
 def _describe(value: Any, depth: int = 0) -> str:
     """A short text for a value, without running code of a type we do not know."""
     kind = type(value)
+    if kind is int and -_SMALL < value < _SMALL:  # most arguments; the rest takes longer
+        return repr(value)
     if depth > 5:
         return "…"
     if _is_tensor(value):

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,12 +24,20 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from cnnlib.data.image_set import ImageSet
+from cnnlib.files import atomic_write
+from cnnlib.training_parts import (
+    Schedule,
+    device_of,
+    epoch_seed,
+    learning_rate_factor,
+    make_optimizer,
+    own_random_stream,
+    restored_modes,
+)
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Schedule = str | Callable[[float], float] | None
 
 CHECKPOINT_VERSION = 1
-DEFAULT_LEARNING_RATE = {"sgd": 0.05, "adamw": 1e-3}
 
 
 class TrainingDivergedError(RuntimeError):
@@ -189,11 +194,11 @@ def fit(
     _check_fit_arguments(train, val, epochs, batch_size, warmup_epochs, keep_best)
     device = torch.device(device) if device is not None else pick_device()
     use_amp = _use_amp(amp, device)
-    rate_factor = partial(_rate_factor, epochs, warmup_epochs, _schedule_factor(schedule))
+    rate_factor = learning_rate_factor(schedule, epochs, warmup_epochs)
     loss_function = _loss_function(loss, label_smoothing)
     model.to(device)
     optimizer_name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
-    optimizer = _make_optimizer(model, optimizer, lr, momentum, weight_decay)
+    optimizer = make_optimizer(model, optimizer, lr, momentum, weight_decay)
     scaler = torch.amp.GradScaler(device.type, enabled=use_amp)
     stepper = _Stepper(model, optimizer, scaler, loss_function, rate_factor, use_amp, device)
     settings = {
@@ -220,10 +225,10 @@ def fit(
     history = state.history
 
     try:
-        with _restored_modes(model), _own_random_stream(device):
+        with restored_modes(model), own_random_stream(device):
             for epoch in range(len(history), epochs):
                 start = time.perf_counter()
-                torch.manual_seed(_epoch_seed(seed, epoch))
+                torch.manual_seed(epoch_seed(seed, epoch))
                 order = _shuffled_batches(len(train), batch_size)
                 metrics = stepper.one_epoch(epoch, _Batches(train, order, device))
                 history.train_loss.append(metrics.loss)
@@ -271,12 +276,12 @@ def evaluate(
         ValueError: `data` is empty or `batch_size` is below 1.
     """
     _check_data(data, "data", batch_size)
-    device = torch.device(device) if device is not None else _device_of(model)
+    device = torch.device(device) if device is not None else device_of(model)
     model.to(device)
     loss_function = loss if loss is not None else F.cross_entropy
     totals = _Totals()
     order = list(torch.arange(len(data)).split(batch_size))
-    with _restored_modes(model):
+    with restored_modes(model):
         model.eval()
         for inputs, targets in _Batches(data, order, device):
             outputs = model(inputs)
@@ -307,8 +312,8 @@ def predict(model: nn.Module, images: Tensor | ImageSet, *, batch_size: int = 25
             f"For one image use image.unsqueeze(0)."
         )
     _check_data(pixels, "images", batch_size)
-    device = _device_of(model)
-    with _restored_modes(model):
+    device = device_of(model)
+    with restored_modes(model):
         model.eval()
         return torch.cat([model(batch.to(device)).cpu() for batch in pixels.split(batch_size)])
 
@@ -400,29 +405,6 @@ def _use_amp(amp: bool | None, device: torch.device) -> bool:
     return device.type == "cuda" if amp is None else amp
 
 
-def _make_optimizer(
-    model: nn.Module,
-    optimizer: str | torch.optim.Optimizer,
-    lr: float | None,
-    momentum: float,
-    weight_decay: float,
-) -> torch.optim.Optimizer:
-    if isinstance(optimizer, torch.optim.Optimizer):
-        if lr is not None or weight_decay:
-            raise ValueError("lr and weight_decay belong to the optimizer that you made; set them")
-        return optimizer
-    if optimizer not in DEFAULT_LEARNING_RATE:
-        raise ValueError(f'optimizer must be "sgd", "adamw" or an optimizer; got {optimizer!r}')
-    # Frozen parameters would still be changed by weight decay if the optimiser knew them.
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise ValueError("no parameter of the model is trainable (requires_grad is False for all)")
-    rate = DEFAULT_LEARNING_RATE[optimizer] if lr is None else lr
-    if optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay)
-    return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=weight_decay)
-
-
 def _loss_function(loss: Loss | None, label_smoothing: float) -> Loss:
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be at least 0 and below 1; got {label_smoothing}")
@@ -433,29 +415,7 @@ def _loss_function(loss: Loss | None, label_smoothing: float) -> Loss:
     return loss
 
 
-def _schedule_factor(schedule: Schedule) -> Callable[[float], float]:
-    """The schedule as a function from progress in 0..1 to a factor on the learning rate."""
-    if callable(schedule):
-        return schedule
-    if schedule is None:
-        return lambda _progress: 1.0
-    if schedule == "cosine":
-        return lambda progress: 0.5 * (1 + math.cos(math.pi * progress))
-    if schedule == "step":
-        return lambda progress: 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
-    raise ValueError(f'schedule must be None, "cosine", "step" or a function; got {schedule!r}')
-
-
-def _rate_factor(
-    epochs: int, warmup_epochs: float, factor: Callable[[float], float], position: float
-) -> float:
-    """Factor on the learning rate after `position` epochs: linear warm-up, then the schedule."""
-    if position < warmup_epochs:
-        return position / warmup_epochs
-    return factor((position - warmup_epochs) / (epochs - warmup_epochs))
-
-
-# --- batches and randomness --------------------------------------------------------------------
+# --- batches -----------------------------------------------------------------------------------
 
 
 def _shuffled_batches(examples: int, batch_size: int) -> list[Tensor]:
@@ -488,36 +448,6 @@ class _Batches:
             )
         for inputs, targets in pairs:
             yield inputs.to(self.device), targets.to(self.device)
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    """A seed for each epoch, so that a resumed epoch draws what it would have drawn."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-
-
-@contextmanager
-def _own_random_stream(device: torch.device) -> Iterator[None]:
-    """Put the generators of PyTorch back to where they were."""
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
-
-
-@contextmanager
-def _restored_modes(model: nn.Module) -> Iterator[None]:
-    """Put each module back into the mode, train or eval, in which it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    """Device of the first parameter; the CPU for a model without any."""
-    first = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 # --- measuring and telling ---------------------------------------------------------------------
@@ -604,7 +534,7 @@ class _State:
     settings: str
 
     def save(self, path: Path) -> None:
-        """Write beside `path` and rename, so that an interruption leaves the old file whole."""
+        """Replace the file at `path`; an interruption leaves the old one whole."""
         content = {
             "version": CHECKPOINT_VERSION,
             "settings": self.settings,
@@ -614,16 +544,8 @@ class _State:
             "scaler": self.scaler.state_dict(),
             "best": self.best,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(content, file)
-            temporary.chmod(0o644)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_write(path) as file:
+            torch.save(content, file)
 
     def load(self, path: Path, device: torch.device) -> None:
         """Take over the state in `path`; `weights_only` keeps foreign code from running."""

@@ -14,9 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
-import io
-import json
 import time
 from pathlib import Path
 
@@ -25,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnlib.data import ImageSet, load
-from cnnlib.pretrained.letters import CARD_FILE, FOLDER, WEIGHTS_FILE, LetterNet
+from cnnlib.pretrained.letters import SHIPPED, LetterNet
+from cnnlib.pretrained.shipped import ShippedWeights, round_weights
 from cnnlib.training import evaluate, seed_everything
 
 
@@ -132,24 +130,13 @@ def store(model: LetterNet, configuration: Configuration, folder: Path) -> dict[
     Returns:
         The card.
     """
-    half = {n: v.half() if v.is_floating_point() else v for n, v in model.state_dict().items()}
-    model.load_state_dict(half)  # what is measured is what is stored
-    buffer = io.BytesIO()
-    torch.save(half, buffer)
-    content = buffer.getvalue()
-    card = {
+    round_weights(model)  # what is measured is what is stored
+    facts = {
         "classes": letters(configuration, "train", 0).classes,
         "configuration": dataclasses.asdict(configuration),
         "accuracy": accuracies(model, configuration),
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "made with": f"tools/pretrain_letters.py, PyTorch {torch.__version__.split('+')[0]}",
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS_FILE).write_bytes(content)
-    text = json.dumps(card, ensure_ascii=False, indent=1)
-    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
-    return card
+    return ShippedWeights(SHIPPED.name, folder).store(model, facts, "tools/pretrain_letters.py")
 
 
 def main() -> None:
@@ -157,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tools.pretrain_letters", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
+    parser.add_argument("--out", type=Path, default=SHIPPED.folder, help="folder to write to")
     folder = parser.parse_args().out
     torch.set_num_threads(1)
     start = time.process_time()

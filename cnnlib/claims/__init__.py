@@ -16,6 +16,7 @@ from cnnlib.claims import (  # noqa: F401  (imported to register their rows)
     classic,
     compute,
     densenet,
+    detectors,
     googlenet,
     layers,
     mobilenet,

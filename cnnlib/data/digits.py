@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cnnlib.data.image_set import ImageSet
 from cnnlib.data.resize import resize
+from cnnlib.data.splits import check_split, check_split_by
 
 # Index of the first picture of each form. tests/cnnlib/test_data_digits.py finds them again from
 # the labels alone.
@@ -62,10 +63,8 @@ def digits(
     Raises:
         ValueError: An argument is not one of the choices above.
     """
-    if split not in (*FORMS_PER_SPLIT, "all"):
-        raise ValueError(f'split must be "train", "val", "test" or "all"; got {split!r}')
-    if split_by not in ("writer", "random"):
-        raise ValueError(f'split_by must be "writer" or "random"; got {split_by!r}')
+    check_split(split, whole=True)
+    check_split_by(split_by)
     raw = load_digits()
     # 0..16 black pixels per block; NumPy float64 → float32 (N, 1, 8, 8) in 0..1
     pictures = torch.from_numpy(raw.images).to(torch.float32).div(16).unsqueeze(1)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+from cnnlib.files import atomic_write
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 16
@@ -46,6 +46,36 @@ def mirrors(name: str, known: Sequence[str]) -> list[str]:
     return [f"{base.rstrip('/')}/{name}/" for base in own] or list(known)
 
 
+def data_file(
+    name: str,
+    file: str,
+    checksum: str,
+    known_mirrors: Sequence[str],
+    *,
+    algorithm: str = "md5",
+    offline: str = DIGITS_OFFLINE,
+) -> Path:
+    """A file of a data set, or of weights, in the data folder; downloaded if it is not there yet.
+
+    Args:
+        name: Name of the data set, or "weights".
+        file: Path of the file below the data folder; its last part is its name on the mirrors.
+        checksum: As in `fetch`.
+        known_mirrors: The public mirrors, as in `mirrors`.
+        algorithm: As in `fetch`.
+        offline: As in `fetch`.
+
+    Returns:
+        The path of the file, which has this checksum.
+
+    Raises:
+        DownloadError: No mirror gave the file, or the folder cannot be written.
+    """
+    path = data_folder() / file
+    bases = mirrors(name, known_mirrors)
+    return fetch(path, checksum, name, bases, algorithm=algorithm, offline=offline)
+
+
 def digest_of(path: Path, algorithm: str = "md5") -> str:
     """Checksum of a file in hexadecimal digits.
 
@@ -72,8 +102,8 @@ def fetch(
     """Make sure that `path` holds the file with this checksum, downloading it if need be.
 
     A file that is there and right is used as it is, without any network. Otherwise each mirror is
-    tried in turn. A download goes to a temporary name beside `path` and is renamed only when its
-    checksum is right, so that `path` never holds half a file.
+    tried in turn. A download takes the place of `path` only when its checksum is right
+    (`cnnlib.files.atomic_write`), so that `path` never holds half a file.
 
     A checksum shows that a file is whole, not who made it: MD5, which the publishers of data sets
     give, and the eight digits in the names of weights can both be forged. So the files are also
@@ -106,18 +136,21 @@ def fetch(
     for base in base_addresses:
         address = urllib.parse.urljoin(base, path.name)
         try:
-            with _temporary_beside(path, name, offline) as temporary:
-                with temporary.open("wb") as file:
-                    _copy(address, file, name)
-                got = digest_of(temporary, algorithm)
+            with atomic_write(path) as file:
+                _copy(address, file, name)
+                got = digest_of(Path(file.name), algorithm)
                 if not got.startswith(checksum):
                     got = got[: len(checksum)]
                     raise _MirrorFailed(f"{address}: wrong checksum ({got}, expected {checksum})")
-                temporary.chmod(0o644)  # made for its owner only, a shared folder wants more
-                os.replace(temporary, path)
         except _MirrorFailed as failure:
             print(f"{name}: {failure}", flush=True)
             failures.append(str(failure))
+        except OSError as error:
+            raise DownloadError(
+                f"{name}: cannot write to {path.parent} ({error.strerror}). Set the environment "
+                f"variable CNNLIB_DATA to a folder that can be written. Without any file: "
+                f"{offline}."
+            ) from error
         else:
             return path
     raise DownloadError(_advice(name, path, failures, damage, offline))
@@ -125,28 +158,6 @@ def fetch(
 
 class _MirrorFailed(Exception):
     """This mirror did not give the right file; the next one may."""
-
-
-@contextmanager
-def _temporary_beside(path: Path, name: str, offline: str) -> Iterator[Path]:
-    """An empty file in the folder of `path`; it is gone afterwards, unless it was renamed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary_name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-        )
-    except OSError as error:
-        raise DownloadError(
-            f"{name}: cannot write to {path.parent} ({error.strerror}). Set the environment "
-            f"variable CNNLIB_DATA to a folder that can be written. Without any file: {offline}."
-        ) from error
-    os.close(handle)
-    temporary = Path(temporary_name)
-    try:
-        yield temporary
-    finally:
-        # Also when the user interrupts: only a file that passed its check has been renamed away.
-        temporary.unlink(missing_ok=True)
 
 
 def _copy(address: str, file: BinaryIO, name: str) -> None:

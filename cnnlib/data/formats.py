@@ -1,5 +1,8 @@
 """Reading the files of the online sets, with torchvision's readers where it has them.
 
+Archives are read where they lie and never unpacked to disk, so that no member can land where it
+should not. A damaged file is reported as a `FormatError`, which names it.
+
 Nothing in these files is ever executed. The idx files of MNIST are plain numbers. CIFAR-10 comes as
 Python pickles, a format that can call any function while it is read; `read_cifar` uses an unpickler
 that knows the handful of names that an array of numbers needs and refuses every other.
@@ -11,12 +14,16 @@ import gzip
 import pickle
 import tarfile
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
@@ -31,6 +38,61 @@ _ARRAY_NAMES = {
 
 class FormatError(ValueError):
     """A file is not what its name says."""
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file for reading.
+
+    Raises:
+        FormatError: The file is damaged, also if that is found out later in the block.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise FormatError(f"{path} is not a whole zip file: {error}") from error
+
+
+@contextmanager
+def open_tar(path: Path, compression: str = "") -> Iterator[tarfile.TarFile]:
+    """Open a tar file for reading.
+
+    Args:
+        path: The file.
+        compression: "gz", or "" for none.
+
+    Raises:
+        FormatError: The file is damaged, also if that is found out later in the block.
+    """
+    try:
+        with tarfile.open(path, f"r:{compression}") as archive:
+            yield archive
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        kind = f"tar.{compression}" if compression else "tar"
+        raise FormatError(f"{path} is not a whole {kind} file: {error}") from error
+
+
+def read_picture(
+    file: BinaryIO, where: str, what: str = "picture", mode: str | None = None
+) -> Image.Image:
+    """Read a whole picture.
+
+    Args:
+        file: The open file.
+        where: Its name, for messages.
+        what: What it should be, for messages: "photograph".
+        mode: Mode of Pillow to turn it into: "RGB" for colour, "L" for grey; None leaves it.
+
+    Raises:
+        FormatError: It is no picture, or cut short.
+    """
+    try:
+        picture = Image.open(file)
+        picture.load()
+    except (UnidentifiedImageError, OSError) as error:
+        raise FormatError(f"{where} is not a {what}: {error}") from error
+    return picture if mode is None else picture.convert(mode)
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -94,8 +156,7 @@ def _read_gzipped(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
 def read_cifar(archive: Path, members: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Read batches of CIFAR-10's "python version" straight from its archive.
 
-    The archive is never unpacked to disk, so no member can land where it should not, and the
-    pickles in it are read with an unpickler that runs no code (see the module docstring).
+    The pickles in it are read with an unpickler that runs no code (see the module docstring).
 
     Args:
         archive: The file `cifar-10-python.tar.gz`.
@@ -109,7 +170,7 @@ def read_cifar(archive: Path, members: Sequence[str]) -> tuple[Tensor, Tensor]:
     """
     pixels, targets = [], []
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with open_tar(archive, "gz") as tar:
             for member in members:
                 batch = _read_pickle(tar, member)
                 rows = np.asarray(batch["data"])
@@ -117,8 +178,6 @@ def read_cifar(archive: Path, members: Sequence[str]) -> tuple[Tensor, Tensor]:
                     raise FormatError(f"{member}: expected rows of 3072 bytes, got {rows.shape}")
                 pixels.append(torch.from_numpy(rows.copy()).view(-1, 3, 32, 32))
                 targets.append(torch.tensor(batch["labels"], dtype=torch.int64))
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError(f"{archive} is not a whole tar.gz file: {error}") from error
     except (pickle.UnpicklingError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{archive} does not hold CIFAR-10: {error}") from error
     images, labels = torch.cat(pixels), torch.cat(targets)

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from cnnlib.data.image_set import ImageSet
 from cnnlib.data.resize import resize
+from cnnlib.data.splits import check_split, check_split_by
 
 SCRIPTS = {
     "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt",
@@ -160,10 +161,8 @@ def glyphs(
 
 def _families(split: str, split_by: str) -> tuple[str, ...]:
     """The type families that a split draws from."""
-    if split not in (*FAMILIES_PER_SPLIT, "all"):
-        raise ValueError(f'split must be "train", "val", "test" or "all"; got {split!r}')
-    if split_by not in ("writer", "random"):
-        raise ValueError(f'split_by must be "writer" or "random"; got {split_by!r}')
+    check_split(split, whole=True)
+    check_split_by(split_by)
     if split == "all" or split_by == "random":
         return tuple(FAMILIES)
     return FAMILIES_PER_SPLIT[split]

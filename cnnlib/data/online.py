@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
-from cnnlib.data.download import data_folder, fetch, mirrors
+from cnnlib.data.download import data_file, data_folder
 from cnnlib.data.formats import read_cifar, read_idx
 from cnnlib.data.image_set import ImageSet
 from cnnlib.data.resize import resize
+from cnnlib.data.splits import check_split, check_split_by
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,8 @@ def online(
         DownloadError: A file is missing and no mirror gave it.
         FormatError: A file has the right checksum but not the expected content.
     """
-    if split not in ("train", "val", "test", "all"):
-        raise ValueError(f'split must be "train", "val", "test" or "all"; got {split!r}')
-    if split_by not in ("writer", "random"):
-        raise ValueError(f'split_by must be "writer" or "random"; got {split_by!r}')
+    check_split(split, whole=True)
+    check_split_by(split_by)
     source = ONLINE[name]
     if split == "all":
         parts = [_part(name, source, part) for part in ("train", "test")]
@@ -168,8 +167,8 @@ def online(
 
 def _part(name: str, source: OnlineSet, part: str) -> tuple[Tensor, Tensor]:
     """Fetch and read the publisher's "train" or "test" part."""
-    folder = data_folder() / source.folder
     checksums = dict(source.files)
     for file_name in source.files_of(part):
-        fetch(folder / file_name, checksums[file_name], name, mirrors(name, source.mirrors))
-    return source.read(folder, part)
+        file = f"{source.folder}/{file_name}"
+        data_file(name, file, checksums[file_name], source.mirrors)
+    return source.read(data_folder() / source.folder, part)

@@ -9,21 +9,21 @@ Reference: Parkhi, Vedaldi, Zisserman, Jawahar, "Cats and dogs", CVPR 2012.
 
 from __future__ import annotations
 
-import gzip
-import tarfile
-import zlib
-from collections.abc import Iterator
+import io
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from cnnlib.data.download import data_folder, fetch, mirrors
-from cnnlib.data.formats import FormatError
+from cnnlib.data.download import data_file
+from cnnlib.data.formats import FormatError, open_tar, read_picture
 from cnnlib.data.image_set import ImageSet
+from cnnlib.data.scene_set import SceneSet
+from cnnlib.data.splits import check_split, check_split_by, drawn
+from cnnlib.detection.boxes import masks_to_boxes
 
 NAME = "oxford_pets"
 FOLDER = "oxford-iiit-pet"
@@ -37,8 +37,9 @@ MIRRORS = (
     "https://www.robots.ox.ac.uk/~vgg/data/pets/data/",
     "https://thor.robots.ox.ac.uk/~vgg/data/pets/",
 )
-PARTS = {"train": "trainval", "val": "trainval", "test": "test"}
 HELD_OUT = 5  # one in five images of a breed becomes the validation part
+# Values of a trimap's pixels; 2 is background.
+PET, UNDECIDED = 1, 3
 
 
 def oxford_pets(
@@ -70,16 +71,66 @@ def oxford_pets(
         DownloadError: A file is missing and no mirror gave it.
         FormatError: A file has the right checksum but not the expected content.
     """
-    if split not in (*PARTS, "all"):
-        raise ValueError(f'split must be "train", "val", "test" or "all"; got {split!r}')
-    if split_by not in ("writer", "random"):
-        raise ValueError(f'split_by must be "writer" or "random"; got {split_by!r}')
+    check_split(split, whole=True)
+    check_split_by(split_by)
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size must be at least 1 pixel; got {image_size!r}")
-    archives = {}
-    for file_name, checksum in CHECKSUMS.items():
-        path = data_folder() / FOLDER / file_name
-        archives[file_name] = fetch(path, checksum, NAME, mirrors(NAME, MIRRORS))
+    archives, classes, chosen = _fetched(split, split_by, seed)
+    images = _read_images(archives[IMAGES], [name for name, _ in chosen], image_size)
+    labels = torch.tensor([label for _, label in chosen], dtype=torch.int64)
+    return ImageSet(
+        images, labels, classes, "Oxford pets" + (f" ({split})" if split != "all" else "")
+    )
+
+
+def pet_scenes(
+    split: str = "train", *, count: int | None = None, image_size: int = 64, seed: int = 0
+) -> SceneSet:
+    """The pets with their outlines: one object in each photograph, its class is the breed.
+
+    The publisher drew a *trimap* for each photograph: pet, background, and a band between them,
+    a few pixels wide, that is neither. A mask holds the pixels of the pet alone; the band is in the
+    target's "void", so that `SceneSet.segmentation` marks it as `IGNORED`. The box is tight around
+    the mask; the boxes of the publisher are around the heads and are not used.
+
+    Args:
+        split: "train", "val" or "test", as for `oxford_pets`.
+        count: Number of photographs, chosen at random; by default all.
+        image_size: Side of the square images: the middle of the photograph, scaled; trimaps take
+            the nearest pixel's value, since the mean of "pet" and "undecided" would be background.
+        seed: Of the choice and the order of the photographs. The parts are the same for all seeds.
+
+    Returns:
+        SceneSet with 37 classes and background.
+
+    Raises:
+        ValueError: An argument is not one of the choices above.
+        DownloadError: A file is missing and no mirror gave it.
+        FormatError: A file has the right checksum but not the expected content.
+    """
+    check_split(split, whole=False)
+    archives, classes, entries = _fetched(split, "writer", 0)
+    entries = drawn(entries, count, seed)
+    names = [name for name, _ in entries]
+    images = _read_images(archives[IMAGES], names, image_size)
+    trimaps = _read_trimaps(archives[ANNOTATIONS], names, image_size)
+    targets = []
+    for (_, label), trimap in zip(entries, trimaps, strict=True):
+        masks = (trimap == PET).unsqueeze(0)
+        masks = masks[masks.flatten(1).any(dim=1)]  # none, if the cut shows no pixel of the pet
+        target = {"boxes": masks_to_boxes(masks), "labels": torch.tensor([label + 1])[: len(masks)]}
+        targets.append({**target, "masks": masks, "void": trimap == UNDECIDED})
+    return SceneSet(images, targets, ["background", *classes], f"Oxford pets ({split})")
+
+
+def _fetched(
+    split: str, split_by: str, seed: int
+) -> tuple[dict[str, Path], list[str], list[tuple[str, int]]]:
+    """The archives, the classes, and pairs (image name, label from 0) of a part."""
+    archives = {
+        file_name: data_file(NAME, f"{FOLDER}/{file_name}", checksum, MIRRORS)
+        for file_name, checksum in CHECKSUMS.items()
+    }
     lists = _read_lists(archives[ANNOTATIONS])
     classes = _class_names(lists)
     if split == "all":
@@ -89,25 +140,20 @@ def oxford_pets(
     else:
         held_out = _held_out(lists["trainval"], split_by, seed)
         chosen = [e for e in lists["trainval"] if (e[0] in held_out) == (split == "val")]
-    images = _read_images(archives[IMAGES], [name for name, _ in chosen], image_size)
-    labels = torch.tensor([label for _, label in chosen], dtype=torch.int64)
-    return ImageSet(
-        images, labels, classes, "Oxford pets" + (f" ({split})" if split != "all" else "")
-    )
+    return archives, classes, chosen
 
 
 def _read_lists(archive: Path) -> dict[str, list[tuple[str, int]]]:
     """Pairs (image name, label from 0) of the publisher's parts "trainval" and "test"."""
     wanted = {f"annotations/{part}.txt": part for part in ("trainval", "test")}
     lists = {}
-    for name, file in _members(archive):
-        if name in wanted:
-            try:
-                # A line is "Abyssinian_100 1 1 1": name, breed from 1, species, breed in species.
-                rows = [line.split() for line in file.read().decode().splitlines() if line]
-                lists[wanted[name]] = [(image, int(breed) - 1) for image, breed, _, _ in rows]
-            except ValueError as error:
-                raise FormatError(f"{archive}: {name} is not a list of images: {error}") from error
+    for name, content in _members(archive, wanted):
+        try:
+            # A line is "Abyssinian_100 1 1 1": name, breed from 1, species, breed in species.
+            rows = [line.split() for line in content.decode().splitlines() if line]
+            lists[wanted[name]] = [(image, int(breed) - 1) for image, breed, _, _ in rows]
+        except ValueError as error:
+            raise FormatError(f"{archive}: {name} is not a list of images: {error}") from error
     missing = set(wanted.values()) - set(lists)
     if missing:
         raise FormatError(f"{archive} has no annotations/{sorted(missing)[0]}.txt")
@@ -139,34 +185,40 @@ def _held_out(entries: list[tuple[str, int]], split_by: str, seed: int) -> set[s
 
 
 def _read_images(archive: Path, names: list[str], image_size: int) -> Tensor:
-    """The named photographs as squares, float32 (N, 3, image_size, image_size), in that order.
-
-    They are read from the archive in the order in which they lie there and never unpacked to disk.
-    """
-    places = {f"images/{name}.jpg": place for place, name in enumerate(names)}
+    """The named photographs as squares, float32 (N, 3, image_size, image_size), in that order."""
     images = torch.empty(len(names), 3, image_size, image_size)
-    for name, file in _members(archive):
-        place = places.pop(name, None)
-        if place is None:
-            continue
-        try:
-            photograph = Image.open(file).convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
-            raise FormatError(f"{archive}: {name} is not a photograph: {error}") from error
+    members = {f"images/{name}.jpg": place for place, name in enumerate(names)}
+    for place, photograph in _pictures(archive, members, "photograph", "RGB"):
         square = ImageOps.fit(photograph, (image_size, image_size), Image.Resampling.BILINEAR)
         images[place] = torch.from_numpy(np.array(square)).permute(2, 0, 1) / 255
-    if places:
-        raise FormatError(f"{archive} lacks {len(places)} images, the first is {min(places)}")
     return images
 
 
-def _members(archive: Path) -> Iterator[tuple[str, BinaryIO]]:
-    """Names and contents of the files in a tar.gz, in their order."""
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                file = tar.extractfile(member) if member.isfile() else None
-                if file is not None:
-                    yield member.name, file
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError(f"{archive} is not a whole tar.gz file: {error}") from error
+def _read_trimaps(archive: Path, names: list[str], image_size: int) -> Tensor:
+    """The trimaps of the named photographs, cut like these, uint8 (N, image_size, image_size)."""
+    trimaps = torch.empty(len(names), image_size, image_size, dtype=torch.uint8)
+    members = {f"annotations/trimaps/{name}.png": place for place, name in enumerate(names)}
+    for place, trimap in _pictures(archive, members, "trimap", "L"):
+        square = ImageOps.fit(trimap, (image_size, image_size), Image.Resampling.NEAREST)
+        trimaps[place] = torch.from_numpy(np.array(square))
+    return trimaps
+
+
+def _pictures(
+    archive: Path, places: dict[str, int], what: str, mode: str
+) -> Iterator[tuple[int, Image.Image]]:
+    """The members of an archive that have a place, in the order in which they lie there."""
+    missing = dict(places)
+    for name, content in _members(archive, missing):
+        picture = read_picture(io.BytesIO(content), f"{archive}: {name}", what, mode)
+        yield missing.pop(name), picture
+    if missing:
+        raise FormatError(f"{archive} lacks {len(missing)} {what}s, the first is {min(missing)}")
+
+
+def _members(archive: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the wanted files in a tar.gz, in their order."""
+    with open_tar(archive, "gz") as tar:
+        for member in tar:
+            if member.isfile() and member.name in wanted:
+                yield member.name, tar.extractfile(member).read()

@@ -63,8 +63,8 @@ def grid_anchors(cell: Tensor, grid: Pair, stride: Pair, *, offset: float = 0.0)
         grid: (H, W) of the feature map.
         stride: (vertical, horizontal) distance between two positions, in pixels of the picture.
         offset: Where the first position lies, in strides. 0 puts it into the corner of the picture,
-            as the released code of all these papers does; 0.5 into the centre of the area
-            that the position stands for.
+            as torchvision does, whose weights were trained so; 0.5 into the centre of the area that
+            the position stands for.
 
     Returns:
         Anchors (H·W·A, 4): position after position, row by row, the A anchors of a position

@@ -143,6 +143,8 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Raises:
         ValueError: The boxes do not have shape (N, 4).
     """
+    _check_shape(boxes1, ndim=2, what="boxes1")
+    _check_shape(boxes2, ndim=2, what="boxes2")
     intersection, union = intersection_and_union(boxes1, boxes2)
     return _ratio(intersection, union)
 
@@ -166,6 +168,8 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Reference: Rezatofighi et al., "Generalized intersection over union", arXiv:1902.09630,
     algorithm 1.
     """
+    _check_shape(boxes1, ndim=2, what="boxes1")
+    _check_shape(boxes2, ndim=2, what="boxes2")
     intersection, union = intersection_and_union(boxes1, boxes2)
     ax1, ay1, ax2, ay2 = (edge[:, None] for edge in _as_float(boxes1).unbind(1))  # (N, 1)
     bx1, by1, bx2, by2 = _as_float(boxes2).unbind(1)  # (M,)
@@ -292,25 +296,25 @@ def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tens
     """Common area and joint area of every box of the one set with every box of the other.
 
     Args:
-        boxes1: Boxes (N, 4).
-        boxes2: Boxes (M, 4).
+        boxes1: Boxes (..., N, 4).
+        boxes2: Boxes (..., M, 4); several sets at once, if the dimensions before are the same.
 
     Returns:
-        Intersection and union in square pixels, both (N, M).
+        Intersection and union in square pixels, both (..., N, M).
 
     Raises:
-        ValueError: The boxes do not have shape (N, 4).
+        ValueError: The boxes do not have shape (..., N, 4).
     """
-    boxes1 = _as_float(_check_shape(boxes1, ndim=2, what="boxes1"))
-    boxes2 = _as_float(_check_shape(boxes2, ndim=2, what="boxes2"))
-    ax1, ay1, ax2, ay2 = (edge[:, None] for edge in boxes1.unbind(1))  # (N, 1)
-    bx1, by1, bx2, by2 = boxes2.unbind(1)  # (M,)
+    boxes1 = _as_float(_check_shape(boxes1, what="boxes1"))
+    boxes2 = _as_float(_check_shape(boxes2, what="boxes2"))
+    ax1, ay1, ax2, ay2 = (edge[..., :, None] for edge in boxes1.unbind(-1))  # (..., N, 1)
+    bx1, by1, bx2, by2 = (edge[..., None, :] for edge in boxes2.unbind(-1))  # (..., 1, M)
     # In place where autograd allows it: these matrices are large, and new memory costs time.
-    width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)  # (N, M)
+    width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)  # (..., N, M)
     height = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0)
     intersection = width * height
-    union = (box_area(boxes1)[:, None] + box_area(boxes2)).sub_(intersection)
-    return intersection, union
+    areas = box_area(boxes1)[..., :, None] + box_area(boxes2)[..., None, :]
+    return intersection, areas.sub_(intersection)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -78,8 +78,9 @@ class FastRCNNHead(nn.Module):
         hidden: Neurons of each of the two layers.
 
     Reference: weights of the two outputs are drawn with standard deviations of 0.01 and 0.001
-    (arXiv:1504.08083, section 2.3). Like all released code, it also has a box for the background,
-    which nothing uses.
+    (arXiv:1504.08083, section 2.3). The two layers before them have He's initialisation; in the
+    paper they come from a network trained on ImageNet. Like all released code, the head also has a
+    box for the background, which nothing uses.
     """
 
     def __init__(
@@ -90,6 +91,9 @@ class FastRCNNHead(nn.Module):
         self.fc7 = nn.Linear(hidden, hidden)
         self.classifier = nn.Linear(hidden, num_classes)
         self.regressor = nn.Linear(hidden, 4 * num_classes)
+        for layer in (self.fc6, self.fc7):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
         for layer, std in ((self.classifier, 0.01), (self.regressor, 0.001)):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)

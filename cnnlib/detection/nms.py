@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from cnnlib.detection.boxes import intersection_and_union
 
@@ -20,9 +21,8 @@ from cnnlib.detection.boxes import intersection_and_union
 # that would have been dropped by then.
 BLOCK = 256
 
-# Boxes of different groups need not be compared, but going through the groups one by one costs as
-# much time for each as comparing about this many pairs. Both ways give the same.
-PAIRS_WORTH_A_GROUP = 100_000
+# Groups no larger than a block are decided together, so many at a time; more would take memory.
+GROUPS_AT_ONCE = 64
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -42,7 +42,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """
     _check(boxes, scores, iou_threshold)
     order = scores.argsort(descending=True, stable=True)
-    return order[_kept(boxes[order], None, iou_threshold)]
+    return order[_kept(boxes[order], iou_threshold)]
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> Tensor:
@@ -69,35 +69,45 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: fl
     order = scores.argsort(descending=True, stable=True)
     boxes, groups = boxes[order], groups[order]
     _, sizes = groups.unique(return_counts=True)
-    if len(boxes) ** 2 <= PAIRS_WORTH_A_GROUP * len(sizes):
-        return order[_kept(boxes, groups, iou_threshold)]
     members = groups.argsort(stable=True).split(sizes.tolist())  # of each group, still best first
-    kept = torch.cat([places[_kept(boxes[places], None, iou_threshold)] for places in members])
-    return order[kept.sort().values]
+    large = [places for places in members if len(places) > BLOCK]
+    small = sorted((places for places in members if len(places) <= BLOCK), key=len)
+    kept = [order[:0], *(places[_kept(boxes[places], iou_threshold)] for places in large)]
+    for start in range(0, len(small), GROUPS_AT_ONCE):
+        kept.append(_kept_together(boxes, small[start : start + GROUPS_AT_ONCE], iou_threshold))
+    return order[torch.cat(kept).sort().values]
 
 
-def _kept(boxes: Tensor, groups: Tensor | None, threshold: float) -> Tensor:
-    """Places of the boxes that stay, for boxes sorted by falling score."""
-
-    def suppresses(better: Tensor, worse: Tensor) -> Tensor:
-        """Whether box `better[i]` would drop box `worse[j]`, a boolean matrix."""
-        intersection, union = intersection_and_union(boxes[better], boxes[worse])
-        too_close = intersection > threshold * union  # IoU > threshold, without 0 / 0
-        return too_close if groups is None else too_close & (groups[better, None] == groups[worse])
-
+def _kept(boxes: Tensor, threshold: float) -> Tensor:
+    """Places of the boxes that stay, for boxes (N, 4) sorted by falling score."""
     rest = torch.arange(len(boxes), device=boxes.device)
     kept = [rest[:0]]
     while len(rest):
         best, rest = rest[:BLOCK], rest[BLOCK:]
-        best = best[_decide(suppresses(best, best))]
+        best = best[_decide(_suppresses(boxes[best], boxes[best], threshold))]
         kept.append(best)
         if len(rest):
-            rest = rest[~suppresses(best, rest).any(dim=0)]
+            rest = rest[~_suppresses(boxes[best], boxes[rest], threshold).any(dim=0)]
     return torch.cat(kept)
 
 
+def _kept_together(boxes: Tensor, groups: list[Tensor], threshold: float) -> Tensor:
+    """Places of the boxes that stay, for some groups of places, filled up to the same length."""
+    places = pad_sequence(groups, batch_first=True, padding_value=-1)  # (groups, longest)
+    there = places >= 0
+    of_groups = boxes[places]  # what fills up is some box that may neither drop others nor stay
+    suppresses = _suppresses(of_groups, of_groups, threshold) & there[:, :, None]
+    return places[_decide(suppresses) & there]
+
+
+def _suppresses(better: Tensor, worse: Tensor, threshold: float) -> Tensor:
+    """Whether box i of (..., N, 4) would drop box j of (..., M, 4): a boolean (..., N, M)."""
+    intersection, union = intersection_and_union(better, worse)
+    return intersection > threshold * union  # IoU > threshold, without 0 / 0
+
+
 def _decide(suppresses: Tensor) -> Tensor:
-    """Which boxes of a block stay, if box i would drop box j where `suppresses[i, j]`.
+    """Which boxes of a block stay, if box i would drop box j where `suppresses[..., i, j]`.
 
     A box stays unless a better box that stays drops it. Guess that all stay and apply the sentence
     until nothing changes. The first round is right about the best box, the second about the two
@@ -105,9 +115,10 @@ def _decide(suppresses: Tensor) -> Tensor:
     few rounds: as many as the longest chain "a drops b, which would have dropped c, which ...".
     """
     suppresses = suppresses.triu(diagonal=1).float()  # only better boxes drop, none itself
-    stays = torch.ones(len(suppresses), dtype=torch.bool, device=suppresses.device)
+    stays = torch.ones_like(suppresses[..., 0, :], dtype=torch.bool)
     while True:
-        dropped_by = stays.float() @ suppresses  # how many boxes that stay drop each box
+        # How many boxes that stay drop each box: a row vector times the matrix.
+        dropped_by = (stays[..., None, :].float() @ suppresses).squeeze(-2)
         if torch.equal(dropped_by == 0, stays):
             return stays
         stays = dropped_by == 0

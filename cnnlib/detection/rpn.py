@@ -165,44 +165,74 @@ class RegionProposalNetwork(nn.Module):
         for what, given in (("image_sizes", image_sizes), ("targets", targets)):
             if given is not None and len(given) != len(features[0]):
                 raise ValueError(f"{len(given)} {what} for {len(features[0])} pictures")
-        anchors = self.anchors(features, padded_size)  # a list: (H·W·k, 4) of each level
-        predicted = [self.head(level) for level in features]
-        proposals = [
-            self._propose(
-                [logits[image].detach() for logits, _ in predicted],
-                [deltas[image].detach() for _, deltas in predicted],
-                anchors,
-                size,
-            )
-            for image, size in enumerate(image_sizes)
-        ]
-        if targets is None:
-            return proposals, {}
-        logits, deltas = (torch.cat(values, dim=1) for values in zip(*predicted, strict=True))
-        return proposals, self._losses(logits, deltas, torch.cat(anchors), targets, generator)
+        anchors, predicted = self._look(features, padded_size)
+        proposals = self._propose(predicted, anchors, image_sizes)
+        losses = {} if targets is None else self._losses(predicted, anchors, targets, generator)
+        return proposals, losses
+
+    def losses(
+        self,
+        features: Sequence[Tensor],
+        padded_size: Pair,
+        targets: Sequence[Mapping[str, Tensor]],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The losses of `forward` without the proposals, for training this network alone.
+
+        Args:
+            features: As in `forward`.
+            padded_size: As in `forward`.
+            targets: As in `forward`.
+            generator: As in `forward`.
+
+        Returns:
+            "rpn_objectness" and "rpn_box".
+
+        Raises:
+            ValueError: There are not as many targets as pictures.
+        """
+        if len(targets) != len(features[0]):
+            raise ValueError(f"{len(targets)} targets for {len(features[0])} pictures")
+        anchors, predicted = self._look(features, padded_size)
+        return self._losses(predicted, anchors, targets, generator)
+
+    def _look(
+        self, features: Sequence[Tensor], padded_size: Pair
+    ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """For each level the anchors (H·W·k, 4), and what the head says about them."""
+        return self.anchors(features, padded_size), [self.head(level) for level in features]
 
     def _propose(
         self,
-        logits: Sequence[Tensor],
-        deltas: Sequence[Tensor],
+        predicted: Sequence[tuple[Tensor, Tensor]],
         anchors: Sequence[Tensor],
-        size: Pair,
-    ) -> Tensor:
-        """Proposals of one picture, from what the head says about each level."""
+        image_sizes: Sequence[Pair],
+    ) -> list[Tensor]:
+        """Proposals of each picture, from what the head says about each level."""
         settings = self.settings_in_training if self.training else self.settings_in_testing
         boxes, scores, levels = [], [], []
-        for level, (score, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
-            score, best = score.topk(min(settings.before_nms, len(score)))
-            boxes.append(decode_boxes(delta[best], anchor[best]))
+        for level, ((logits, deltas), anchor) in enumerate(zip(predicted, anchors, strict=True)):
+            logits, deltas = logits.detach(), deltas.detach()
+            score, best = logits.topk(min(settings.before_nms, len(anchor)), dim=1)  # (N, n)
+            delta = deltas.gather(1, best[:, :, None].expand(-1, -1, 4))
+            boxes.append(decode_boxes(delta, anchor[best]))  # (N, n, 4)
             scores.append(score)
             levels.append(torch.full_like(best, level))
-        boxes = clip_boxes_to_image(torch.cat(boxes), size)
+        boxes, scores, levels = (torch.cat(parts, dim=1) for parts in (boxes, scores, levels))
+        boxes = torch.cat(
+            [clip_boxes_to_image(*of_image) for of_image in zip(boxes, image_sizes, strict=True)]
+        )
+        images = torch.arange(len(scores), device=scores.device)[:, None].expand_as(scores)
+        scores, levels, images = scores.flatten(), levels.flatten(), images.flatten()
         # What lies outside the picture has no area any more.
         inside = remove_small_boxes(boxes, min_size=1e-3)
-        boxes, scores, levels = boxes[inside], torch.cat(scores)[inside], torch.cat(levels)[inside]
+        boxes, scores, images = boxes[inside], scores[inside], images[inside]
         # A sigmoid keeps the order, so the logits rank as well as probabilities would.
-        kept = batched_nms(boxes, scores, levels, self.nms_threshold)[: settings.after_nms]
-        return boxes[kept]
+        groups = images * len(anchors) + levels[inside]
+        kept = batched_nms(boxes, scores, groups, self.nms_threshold)
+        boxes, images = boxes[kept], images[kept]
+        return [boxes[images == image][: settings.after_nms] for image in range(len(image_sizes))]
 
     def label_anchors(self, anchors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """What each anchor should say in one picture.
@@ -215,19 +245,19 @@ class RegionProposalNetwork(nn.Module):
             Labels (A,): 1 object, 0 background, -1 ignored; and the deltas (A, 4) that would turn
             the anchor into its object, 0 where it has none.
         """
-        matched = match(
-            box_iou(boxes, anchors), self.positive_from, self.negative_below, keep_best=True
-        )
+        matched = self._match(box_iou(boxes, anchors))
         goals = torch.zeros_like(anchors)
         positive = matched >= 0
         goals[positive] = encode_boxes(boxes[matched[positive]], anchors[positive])
         return objectness_labels(matched), goals
 
+    def _match(self, iou: Tensor) -> Tensor:
+        return match(iou, self.positive_from, self.negative_below, keep_best=True)
+
     def _losses(
         self,
-        logits: Tensor,
-        deltas: Tensor,
-        anchors: Tensor,
+        predicted: Sequence[tuple[Tensor, Tensor]],
+        anchors: Sequence[Tensor],
         targets: Sequence[Mapping[str, Tensor]],
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:
@@ -236,17 +266,32 @@ class RegionProposalNetwork(nn.Module):
         Both terms are divided by the number of samples. The paper divides the second by the number
         of positions, about 2,400, and multiplies it by lambda = 10, which comes to about the same.
         """
-        objectness, box, count = logits.sum() * 0, deltas.sum() * 0, 0
-        for image, target in enumerate(targets):
-            labels, goals = self.label_anchors(anchors, target["boxes"].to(anchors.dtype))
-            positives, negatives = sample_balanced(
-                labels, self.samples, self.positive_fraction, generator=generator
+        logits, deltas = (torch.cat(values, dim=1) for values in zip(*predicted, strict=True))
+        anchors = torch.cat(list(anchors))  # of all levels, (A, 4)
+        # The anchors are the same for all pictures: one table of overlaps, (all objects, A).
+        boxes = torch.cat([target["boxes"] for target in targets]).to(anchors.dtype)
+        overlaps = box_iou(boxes, anchors).split([len(target["boxes"]) for target in targets])
+        positives, negatives, goals, first = [], [], [], 0
+        for image, overlap in enumerate(overlaps):
+            matched = self._match(overlap)
+            positive, negative = sample_balanced(
+                objectness_labels(matched),
+                self.samples,
+                self.positive_fraction,
+                generator=generator,
             )
-            sampled = torch.cat([positives, negatives])
-            count += len(sampled)
-            objectness = objectness + F.binary_cross_entropy_with_logits(
-                logits[image, sampled], labels[sampled].to(logits.dtype), reduction="sum"
-            )
-            error = deltas[image, positives] - goals[positives]
-            box = box + smooth_l1(error, self.beta).sum()
-        return {"rpn_objectness": objectness / max(1, count), "rpn_box": box / max(1, count)}
+            goals.append(matched[positive] + first)  # numbers of the objects in `boxes`
+            positives.append(positive + image * len(anchors))  # numbers among all predictions
+            negatives.append(negative + image * len(anchors))
+            first += len(overlap)
+        positives, negatives, goals = (torch.cat(x) for x in (positives, negatives, goals))
+        logits, deltas = logits.flatten(), deltas.flatten(0, 1)
+        count = max(1, len(positives) + len(negatives))
+        objectness = F.binary_cross_entropy_with_logits(
+            torch.cat([logits[positives], logits[negatives]]),
+            torch.cat([torch.ones_like(logits[positives]), torch.zeros_like(logits[negatives])]),
+            reduction="sum",
+        )
+        wanted = encode_boxes(boxes[goals], anchors[positives % len(anchors)])
+        box = smooth_l1(deltas[positives] - wanted, self.beta).sum()
+        return {"rpn_objectness": objectness / count, "rpn_box": box / count}

@@ -30,3 +30,14 @@ def digit_codes() -> Tensor:
     rows = [line.split() for line in DIGIT_BITMAPS.strip().splitlines()]
     digits = ["".join(pieces) for pieces in zip(*rows, strict=True)]
     return torch.tensor([[1.0 if pixel == "#" else -1.0 for pixel in digit] for digit in digits])
+
+
+def class_codes(num_classes: int) -> Tensor:
+    """Codes for any number of classes: the digits for 10, otherwise fixed random signs.
+
+    The paper names random codes as the alternative where a class has no obvious picture.
+    """
+    if num_classes == 10:
+        return digit_codes()
+    generator = torch.Generator().manual_seed(1998)
+    return torch.randint(0, 2, (num_classes, 84), generator=generator) * 2.0 - 1.0

@@ -184,11 +184,11 @@ def fetch(file: PublishedFile) -> Path:
     from cnnlib.data import download
 
     try:
-        return download.fetch(
-            download.data_folder() / FOLDER / file.name,
-            file.sha256_prefix,
+        return download.data_file(
             FOLDER,
-            download.mirrors(FOLDER, [file.url.removesuffix(file.name)]),
+            f"{FOLDER}/{file.name}",
+            file.sha256_prefix,
+            [file.url.removesuffix(file.name)],
             algorithm="sha256",
             offline="weights=None builds the network with fresh weights",
         )

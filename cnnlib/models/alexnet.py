@@ -1,10 +1,10 @@
 """AlexNet: won ILSVRC 2012 and made the field turn to deep learning (2012).
 
 Idea: what LeNet does for digits, at ImageNet's size. Five convolutions and three fully connected
-layers, made trainable by ReLU (no saturation), dropout and heavy augmentation (60 million
-parameters on 1.2 million images) and two GPUs. The GPUs leave a trace in the architecture: the
-filters are split into two towers that see each other only in conv3 and in the fully connected
-layers, which today is written `groups=2`.
+layers, made trainable by ReLU (whose slope does not vanish for large inputs), dropout and heavy
+augmentation (60 million parameters on 1.2 million images) and two GPUs. The GPUs leave a trace in
+the architecture: the filters are split into two towers that see each other only in conv3 and in the
+fully connected layers, which today is written `groups=2`.
 
 | layer | filters          | stride | groups | output, 227×227 image                            |
 |-------|------------------|--------|--------|--------------------------------------------------|

@@ -39,7 +39,8 @@ from torch import Tensor, nn
 
 from cnnlib.losses import equation_9 as equation_9  # the loss of the paper
 from cnnlib.models._checks import check_choice, check_network
-from cnnlib.models._digit_codes import digit_codes
+from cnnlib.models._digit_codes import class_codes
+from cnnlib.models._digit_codes import digit_codes as digit_codes  # the chapter draws them
 
 INPUT_SIZE = 32
 
@@ -151,17 +152,6 @@ class RadialBasisOutput(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, features) -> (N, num_classes)."""
         return -(x.unsqueeze(1) - self.codes).square().sum(2)
-
-
-def class_codes(num_classes: int) -> Tensor:
-    """Codes for any number of classes: the digits for 10, otherwise fixed random signs.
-
-    The paper names random codes as the alternative where a class has no obvious picture.
-    """
-    if num_classes == 10:
-        return digit_codes()
-    generator = torch.Generator().manual_seed(1998)
-    return torch.randint(0, 2, (num_classes, 84), generator=generator) * 2.0 - 1.0
 
 
 class LeNet5(nn.Module):

@@ -33,7 +33,8 @@ class SiameseNetwork(nn.Module):
         encoder: Any module that maps images (N, C, H, W) to embeddings (N, D). A classifier
             becomes an encoder with ``num_classes=D``.
         normalize: Scale every embedding to length 1, as FaceNet does. Distances then lie in
-            [0, 2] and the network cannot lower the loss by shrinking all embeddings.
+            [0, 2]. The network cannot lower the loss by shrinking all embeddings; it still can by
+            putting them all into one point of the sphere.
     """
 
     def __init__(self, encoder: nn.Module, *, normalize: bool = False) -> None:

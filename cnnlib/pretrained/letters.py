@@ -20,26 +20,16 @@ letters (`accuracy`), and what their SHA-256 is.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections import OrderedDict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from cnnlib.blocks import ConvNormActivation
+from cnnlib.pretrained.shipped import ShippedWeights
 
-FOLDER = Path(__file__).parent
-WEIGHTS_FILE = "letters.pt"
-CARD_FILE = "letters.json"
-
-
-class DamagedWeightsError(RuntimeError):
-    """The file of weights is missing, or not the one that was published with the library."""
+SHIPPED = ShippedWeights("letters")
 
 
 class LetterNet(nn.Module):
@@ -88,7 +78,7 @@ def _pool_and_convolve(in_channels: int, out_channels: int) -> nn.Sequential:
 @cache
 def letters_card() -> dict[str, Any]:
     """What is known about the weights: `classes`, `configuration`, `accuracy`, `sha256`."""
-    return json.loads((FOLDER / CARD_FILE).read_text(encoding="utf-8"))
+    return SHIPPED.card()
 
 
 def letter_net(
@@ -104,7 +94,7 @@ def letter_net(
 
     Raises:
         ValueError: An argument is not one of the allowed values.
-        DamagedWeightsError: The file of weights has another SHA-256 than the one published.
+        DamagedWeightsError: A shipped file is missing, or is not the one published.
     """
     if weights not in (None, "letters"):
         raise ValueError(f"weights must be None or 'letters'; got {weights!r}")
@@ -119,24 +109,5 @@ def letter_net(
         )
     model = LetterNet(num_classes, in_channels)
     if weights:
-        model.load_state_dict(_saved_state())
+        SHIPPED.load_into(model)
     return model
-
-
-def _saved_state() -> dict[str, Tensor]:
-    """The state dict in the file, in float32; it is stored in float16 to be half as large."""
-    try:
-        content = (FOLDER / WEIGHTS_FILE).read_bytes()
-    except FileNotFoundError as error:
-        raise DamagedWeightsError(
-            f"{WEIGHTS_FILE} is missing from the installed library; install cnnlib again"
-        ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != letters_card()["sha256"]:
-        raise DamagedWeightsError(
-            f"{WEIGHTS_FILE} has the SHA-256 {digest[:8]}… instead of "
-            f"{letters_card()['sha256'][:8]}…: it was changed or cut short and is not used; "
-            "install cnnlib again"
-        )
-    saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return {name: v.float() if v.is_floating_point() else v for name, v in saved.items()}

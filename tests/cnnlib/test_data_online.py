@@ -10,7 +10,6 @@ import pickle
 import re
 import shutil
 import struct
-import tarfile
 import tempfile
 import threading
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data_archives import tar_bytes
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
 from cnnlib.data import DownloadError, FormatError, load
@@ -49,14 +49,8 @@ def idx_files(seed):
     return arrays, files
 
 
-def tar_gz(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+def cifar_archive(batches):
+    return tar_bytes({f"{CIFAR10.base_folder}/{name}": batches[name] for name in batches}, "gz")
 
 
 def cifar_batch(rng, count):
@@ -75,7 +69,7 @@ def cifar_files():
     contents, members = {}, {}
     for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
         contents[name], members[name] = cifar_batch(rng, 4)
-    return contents, {CIFAR10.filename: tar_gz(members)}
+    return contents, {CIFAR10.filename: cifar_archive(members)}
 
 
 # --- a server that stops by itself ---------------------------------------------------------------
@@ -415,7 +409,7 @@ def test_cifar_pickle_that_calls_a_function_is_refused(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "broken_in"),)
 
-    archive = write(tmp_path, "a.tar.gz", tar_gz({"data_batch_1": pickle.dumps(Attack())}))
+    archive = write(tmp_path, "a.tar.gz", cifar_archive({"data_batch_1": pickle.dumps(Attack())}))
     with pytest.raises(FormatError, match=r"asks for (posix|nt)\.mkdir"):
         read_cifar(archive, MEMBER)
     assert not (tmp_path / "broken_in").exists()
@@ -430,7 +424,7 @@ def test_cifar_accepts_pickles_of_python_2(tmp_path):
         unicode = b"X" + struct.pack("<I", len(text)) + text
         assert unicode in old
         old = old.replace(unicode, b"U" + bytes([len(text)]) + text)
-    archive = write(tmp_path, "a.tar.gz", tar_gz({"data_batch_1": old}))
+    archive = write(tmp_path, "a.tar.gz", cifar_archive({"data_batch_1": old}))
     images, labels = read_cifar(archive, MEMBER)
     assert np.array_equal(images.flatten(1).numpy(), rows)
     assert labels.tolist() == [3, 7]
@@ -440,16 +434,16 @@ def test_cifar_accepts_pickles_of_python_2(tmp_path):
     ("content", "problem"),
     [
         (b"not an archive", "not a whole tar.gz"),
-        (tar_gz({"data_batch_1": b"no pickle"}), "does not hold CIFAR-10"),
-        (tar_gz({"data_batch_1": pickle.dumps([1, 2])}), "holds a list"),
-        (tar_gz({"data_batch_1": pickle.dumps({"labels": [1]})}), "'data'"),
-        (tar_gz({"other": b""}), "data_batch_1"),
+        (cifar_archive({"data_batch_1": b"no pickle"}), "does not hold CIFAR-10"),
+        (cifar_archive({"data_batch_1": pickle.dumps([1, 2])}), "holds a list"),
+        (cifar_archive({"data_batch_1": pickle.dumps({"labels": [1]})}), "'data'"),
+        (cifar_archive({"other": b""}), "data_batch_1"),
         (
-            tar_gz({"data_batch_1": pickle.dumps({"data": np.zeros((1, 5), np.uint8)})}),
+            cifar_archive({"data_batch_1": pickle.dumps({"data": np.zeros((1, 5), np.uint8)})}),
             "rows of 3072 bytes",
         ),
         (
-            tar_gz(
+            cifar_archive(
                 {
                     "data_batch_1": pickle.dumps(
                         {"data": np.zeros((2, 3072), np.uint8), "labels": [1]}
@@ -459,6 +453,7 @@ def test_cifar_accepts_pickles_of_python_2(tmp_path):
             "2 images but 1 labels",
         ),
     ],
+    ids=["text", "no pickle", "a list", "no data", "no batch", "short rows", "one label less"],
 )
 def test_wrong_cifar_archives_are_explained(tmp_path, content, problem):
     archive = write(tmp_path, "a.tar.gz", content)

@@ -1,18 +1,23 @@
 """The pets, on two small archives in the publisher's format; torchvision reads the same ones."""
 
-import hashlib
-import io
 import tarfile
+from functools import partial
 
+import data_archives
 import pytest
 import torch
+from data_archives import picture_bytes, tar_bytes
 from PIL import Image
 from torchvision.datasets import OxfordIIITPet
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from cnnlib.data import DownloadError, FormatError, load, pets
+from cnnlib.data.splits import SPLITS
 
 BREEDS = ("Abyssinian", "american_bulldog", "yorkshire_terrier")
+
+mirror = data_archives.mirror
+tar_gz = partial(tar_bytes, compression="gz")
 
 
 def jpeg(breed, number):
@@ -20,19 +25,7 @@ def jpeg(breed, number):
     wide, high = (40, 30) if number % 2 else (30, 44)
     picture = Image.new("RGB", (wide, high), (60 * breed + 20, number * 20, 100))
     picture.paste((250, 250, 250), (wide // 2 - 5, high // 2 - 5, wide // 2 + 5, high // 2 + 5))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
-
-
-def tar_gz(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    return picture_bytes(picture, "JPEG", quality=95)
 
 
 def archives():
@@ -52,24 +45,14 @@ def archives():
 
 
 @pytest.fixture
-def mirror(monkeypatch, tmp_path):
-    """Serve files from a folder of this machine; gives a function to serve other contents."""
-    folder = tmp_path / "mirror" / "oxford_pets"
-    folder.mkdir(parents=True)
-    monkeypatch.setenv("CNNLIB_MIRROR", folder.parent.as_uri())
-    monkeypatch.setenv("CNNLIB_DATA", str(tmp_path / "data"))
-
-    def serve(files):
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-            monkeypatch.setitem(pets.CHECKSUMS, name, hashlib.md5(content).hexdigest())
-
-    serve(archives())
-    return serve
+def serve(mirror):
+    """The small archives on a mirror; gives a function that serves other ones."""
+    mirror(pets, archives())
+    return partial(mirror, pets)
 
 
-def test_parts_classes_and_pixels(mirror):
-    train, val, test = (load("oxford_pets", part, image_size=20) for part in pets.PARTS)
+def test_parts_classes_and_pixels(serve):
+    train, val, test = (load("oxford_pets", part, image_size=20) for part in SPLITS)
     assert train.images.shape == (12, 3, 20, 20)
     assert [len(train), len(val), len(test)] == [12, 3, 6]
     assert val.labels.tolist() == [0, 1, 2]
@@ -85,7 +68,7 @@ def test_parts_classes_and_pixels(mirror):
     assert torch.equal(everything.images[-6:], test.images)
 
 
-def test_torchvision_agrees(mirror, tmp_path):
+def test_torchvision_agrees(serve, tmp_path):
     load("oxford_pets", "test", image_size=8)
     folder = tmp_path / "data" / pets.FOLDER
     for name in pets.CHECKSUMS:
@@ -107,7 +90,7 @@ def test_checksums_and_first_mirror_are_torchvisions():
     assert len(pets.MIRRORS) >= 2
 
 
-def test_held_out_images_are_of_every_breed_and_not_in_training(mirror):
+def test_held_out_images_are_of_every_breed_and_not_in_training(serve):
     for split_by in ("writer", "random"):
         train, val = (
             load("oxford_pets", part, image_size=8, split_by=split_by, seed=3)
@@ -126,7 +109,7 @@ def test_wrong_arguments_are_explained():
             load("oxford_pets", **options)
 
 
-def test_no_mirror_names_the_offline_choice(mirror, monkeypatch, tmp_path):
+def test_no_mirror_names_the_offline_choice(serve, monkeypatch, tmp_path):
     monkeypatch.setenv("CNNLIB_MIRROR", (tmp_path / "nothing").as_uri())
     with pytest.raises(DownloadError, match=r'load\("digits"\)'):
         load("oxford_pets", "test", image_size=8)
@@ -144,13 +127,24 @@ def test_no_mirror_names_the_offline_choice(mirror, monkeypatch, tmp_path):
             tar_gz({f"annotations/{p}.txt": b"cat_1 2 1 1\n" for p in ("test", "trainval")}),
             "not numbered",
         ),
-        (pets.IMAGES, tar_gz({"images/Abyssinian_6.jpg": jpeg(0, 6)}), "lacks 5 images"),
+        (pets.IMAGES, archives()[pets.IMAGES][:2000], "not a whole tar.gz"),
+        (pets.IMAGES, tar_gz({"images/Abyssinian_6.jpg": jpeg(0, 6)}), "lacks 5 photographs"),
         (pets.IMAGES, tar_gz({"images/Abyssinian_6.jpg": b"no jpeg"}), "not a photograph"),
         (pets.IMAGES, tar_gz({"images/Abyssinian_6.jpg": jpeg(0, 6)[:-60]}), "not a photograph"),
     ],
-    ids=["text", "cut", "no list", "bad list", "bad breed", "few", "no jpeg", "cut jpeg"],
+    ids=[
+        "text",
+        "cut",
+        "no list",
+        "bad list",
+        "bad breed",
+        "cut images",
+        "few",
+        "no jpeg",
+        "cut jpeg",
+    ],
 )
-def test_wrong_files_are_explained(mirror, name, content, problem):
-    mirror({name: content})
+def test_wrong_files_are_explained(serve, name, content, problem):
+    serve({name: content})
     with pytest.raises(FormatError, match=problem):
         load("oxford_pets", "test", image_size=8)

@@ -1,4 +1,4 @@
-"""The shipped weights: what they were trained for, how well they read, and that they are whole."""
+"""The shipped letters: what they were trained for, how well they are read, and by what network."""
 
 import dataclasses
 import json
@@ -8,7 +8,8 @@ import torch
 
 from cnnlib.data import load
 from cnnlib.models import resnet18
-from cnnlib.pretrained import DamagedWeightsError, LetterNet, letter_net, letters, letters_card
+from cnnlib.pretrained import LetterNet, letter_net, letters_card
+from cnnlib.pretrained.shipped import ShippedWeights
 from cnnlib.training import evaluate
 from cnnlib.transfer import features, trainable
 from tools import pretrain_letters
@@ -101,40 +102,19 @@ def test_wrong_arguments_are_explained(options, problem):
         letter_net(**options)
 
 
-@pytest.fixture
-def copied(monkeypatch, tmp_path):
-    """A copy of the files that can be damaged; the library reads it instead of its own."""
-    for name in (letters.CARD_FILE, letters.WEIGHTS_FILE):
-        (tmp_path / name).write_bytes((letters.FOLDER / name).read_bytes())
-    monkeypatch.setattr(letters, "FOLDER", tmp_path)
-    return tmp_path
-
-
-def test_a_damaged_file_is_not_loaded(copied):
-    path = copied / letters.WEIGHTS_FILE
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(DamagedWeightsError, match="SHA-256"):
-        letter_net(weights="letters")
-    path.unlink()
-    with pytest.raises(DamagedWeightsError, match="missing"):
-        letter_net(weights="letters")
-
-
-def test_the_script_stores_what_it_measured(copied):
+def test_the_script_stores_what_it_measured(tmp_path):
     # A network nobody trained, and few letters: only the way from the model to the card.
     configuration = dataclasses.replace(
         pretrain_letters.Configuration(), scripts=("latin",), per_class=1
     )
     model = LetterNet(37).eval()
-    card = pretrain_letters.store(model, configuration, copied)
-    assert json.loads((copied / letters.CARD_FILE).read_text(encoding="utf-8")) == json.loads(
-        json.dumps(card)
-    )
-    letters_card.cache_clear()
-    again = letter_net(weights="letters")
-    letters_card.cache_clear()
+    card = pretrain_letters.store(model, configuration, tmp_path)
+    files = ShippedWeights("letters", tmp_path)
+    assert files.card() == json.loads(json.dumps(card))
+    assert card.keys() == letters_card().keys()
+    assert card["made with"].split(",")[0] == letters_card()["made with"].split(",")[0]
+    again = LetterNet(37)
+    files.load_into(again)
     x = torch.rand(3, 1, 16, 16)
     assert torch.equal(again.eval()(x), model(x))
     assert card["accuracy"] == pretrain_letters.accuracies(again, configuration)

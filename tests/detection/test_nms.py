@@ -54,8 +54,8 @@ def test_equals_the_literal_loop(boxes, scores, groups, threshold, block):
     with mock.patch.object(module, "BLOCK", block):
         assert nms(boxes, scores, threshold).tolist() == literal_nms(boxes, scores, threshold)
         expected = literal_nms(boxes, scores, threshold, groups.tolist())
-        for worth in (0, 10**9):  # group by group, and all together
-            with mock.patch.object(module, "PAIRS_WORTH_A_GROUP", worth):
+        for at_once in (1, 2, 64):
+            with mock.patch.object(module, "GROUPS_AT_ONCE", at_once):
                 assert batched_nms(boxes, scores, groups, threshold).tolist() == expected
 
 

@@ -149,6 +149,16 @@ def test_a_picture_without_objects_teaches_background():
     assert all(p.grad.isfinite().all() for p in ours.parameters())
 
 
+def test_losses_alone_are_those_that_come_with_proposals():
+    ours, _ = pair()
+    torch.manual_seed(3)
+    _, both = ours(feature_maps(), IMAGES, PADDED, targets())
+    torch.manual_seed(3)
+    assert ours.losses(feature_maps(), PADDED, targets()) == both
+    with pytest.raises(ValueError, match="1 targets for 2 pictures"):
+        ours.losses(feature_maps(), PADDED, targets()[:1])
+
+
 def test_a_generator_makes_the_loss_repeatable():
     ours, _ = pair()
 
