@@ -34,7 +34,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
+from nbformat.v4.rwbase import strip_transient
+from nbgrader.api import BaseCell, Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveCells
@@ -49,7 +50,7 @@ from nbgrader.utils import (
 )
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError, SAWarning, SQLAlchemyError
-from sqlalchemy.orm import scoped_session, sessionmaker
+from sqlalchemy.orm import scoped_session, sessionmaker, with_polymorphic
 
 from grading import rebuild, release
 from grading.results import GradebookError
@@ -244,7 +245,12 @@ class Writer:
         ordinary = gradebook.db
         with gradebook.engine.begin() as connection:
             gradebook.db = scoped_session(
-                sessionmaker(bind=connection, join_transaction_mode="rollback_only")
+                # What was read stays known when nbgrader's methods "commit" in between.
+                sessionmaker(
+                    bind=connection,
+                    join_transaction_mode="rollback_only",
+                    expire_on_commit=False,
+                )
             )
             try:
                 with warnings.catch_warnings():
@@ -258,11 +264,14 @@ class Writer:
 
     def _record(self, result: dict, notebook: NotebookNode, *, same_submission: bool) -> None:
         gradebook, student = self.gradebook, result["student"]
+        # Held until the end: the database is then not asked for each cell by itself.
+        cells_of_assignment = self._cells_of_assignment()
         gradebook.update_or_create_student(student)
         received = _received(result)
         submitted = gradebook.update_or_create_submission(
             self.assignment, student, timestamp=received
         )
+        gradebook.db.refresh(submitted)  # the database says how late it is
         entry = gradebook.find_submission_notebook(self.assignment, self.assignment, student)
         cells = {
             cell.metadata.nbgrader.grade_id: cell
@@ -276,6 +285,14 @@ class Writer:
         _enter_comments(result, entry.comments, cells)
         gradebook.db.flush()
         self._enter_late_penalty(student, submitted.total_seconds_late, entry)
+        del cells_of_assignment
+
+    def _cells_of_assignment(self) -> list[BaseCell]:
+        """All that the gradebook knows of the assignment's cells, in one question."""
+        known = self.gradebook.find_notebook(self.assignment, self.assignment)
+        every_kind = with_polymorphic(BaseCell, "*")
+        question = self.gradebook.db.query(every_kind).filter(every_kind.notebook_id == known.id)
+        return question.all()
 
     def _enter_late_penalty(self, student: str, late: float, entry: SubmittedNotebook) -> None:
         """What the course's plugin says, between nothing and all points, as nbgrader has it."""
@@ -432,7 +449,9 @@ def answers(source: bytes, submission: bytes) -> dict[str, str]:
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook so that there is never half a file."""
     nbformat.validate(notebook)
-    _write_text(path, nbformat.writes(notebook) + "\n")
+    # What `nbformat.writes` writes, but for the line breaks, which would cost as much time as all
+    # the rest of the gradebook's work.
+    _write_text(path, json.dumps(strip_transient(notebook), ensure_ascii=False) + "\n")
 
 
 def _write_text(path: Path, text: str) -> None:

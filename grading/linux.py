@@ -39,13 +39,49 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
+_MADV_COLLAPSE = 25
+_HUGE_PAGE = 2 * 1024 * 1024
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def gather_memory() -> int:
+    """Have the kernel put this process's own memory into huge pages, as far as it can.
+
+    A fork copies the table of all pages that its parent has written. After importing torch that
+    are a hundred thousand small ones, and copying and dropping the table is most of what a fork
+    costs; huge ones are five hundred times fewer. (``madvise(2)``, MADV_COLLAPSE: Linux 6.1.)
+
+    Returns:
+        Bytes of the areas that were gathered; 0 where the kernel cannot.
+    """
+    gathered = 0
+    for start, end in _own_memory():
+        start, end = -(-start // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
+        if start < end and _libc.madvise(start, end - start, _MADV_COLLAPSE) == 0:
+            gathered += end - start
+    return gathered
+
+
+def _own_memory() -> list[tuple[int, int]]:
+    """Beginning and end of every area that is written here and comes from no file."""
+    try:
+        with open("/proc/self/maps") as file:
+            lines = [line.split() for line in file]
+    except FileNotFoundError:
+        return []
+    return [
+        tuple(int(end, 16) for end in area.split("-"))  # type: ignore[misc]
+        for area, access, _, _, inode, *name in lines
+        if inode == "0" and access == "rw-p" and name in ([], ["[heap]"])
+    ]
 
 
 def unshare(flags: int) -> None:

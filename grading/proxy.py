@@ -36,6 +36,8 @@ import keyword
 import pickle
 import random
 import socket
+import struct
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -55,6 +57,7 @@ MAX_SHARED = 200_000
 # From this many shared tensors on, and whenever their number has doubled since, those that no test
 # can reach any more are forgotten.
 TIDY_FROM = 64
+_REQUEST_LIMITS = wire.Limits(max_bytes=2**31, max_table=10**6)
 _TWISTER_BYTES = 624 * 4 + 4  # its numbers and the position among them
 
 # Special methods a stand-in forwards if the student's class has them. None of them passes on a
@@ -504,7 +507,7 @@ class Remote:
             "links": call.links,
             "inputs": [self.shared.number(tensor) for tensor in call.inputs],
             "grad": torch.is_grad_enabled(),
-            "dtype": torch.get_default_dtype(),
+            "dtype": str(torch.get_default_dtype()),
             "random": self.changed_random_states(random_states),
         }
         file = io.BytesIO()
@@ -519,9 +522,9 @@ class Remote:
         call.link()
         released = {kind: numbers for kind, numbers in self.released.items() if numbers}
         self.released = _nothing_released()
-        limits = wire.Limits(max_bytes=2**31, max_table=10**6)
+        content = (self.shared.changes(), released, file.getvalue())
         try:
-            frame = wire.encode((self.shared.changes(), released, file.getvalue()), limits=limits)
+            frame = wire.encode(content, limits=_REQUEST_LIMITS)
             wire.send_frame(self.connection, frame)
         except OSError as error:
             self.dead = self.dead or "the student's process has ended"
@@ -586,7 +589,7 @@ class Remote:
         but much for the student's layer that has used the generator since.
         """
         return {
-            name: state.full if isinstance(state, _NumpyState) else state
+            name: state.full if isinstance(state, _TwisterState) else state
             for name, state in now.items()
             if name in _set_generators or not _same_state(state, self.random[name])
         }
@@ -1051,36 +1054,78 @@ def _random_states(last: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": _numpy_state(last["numpy"] if last else None),
-        "python": random.getstate(),
+        "python": _python_state(last["python"] if last else None),
     }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _NumpyState:
-    """The state of NumPy's global generator, and the memory it was read from."""
+class _TwisterState:
+    """The state of a global Mersenne twister, and the memory it was read from.
+
+    The functions that return a state make 624 numbers each time and would be the dearest part of
+    a request. The memory says whether the generator was used, but for one thing: a normal number
+    kept for the next call, which can be used up without touching the twister.
+    """
 
     full: tuple
     memory: bytes | None
+    keeps_normal: bool
 
 
-def _numpy_state(last: _NumpyState | None) -> _NumpyState:
-    """The generator's state; `last` itself if that is still right.
-
-    ``get_state`` makes a list of 624 numbers and would be the dearest part of a request. The
-    memory of the Mersenne twister says whether it was used, but for one thing: a normal number
-    kept for the next call (fourth entry), which can be used up without touching the twister.
-    """
+def _numpy_state(last: _TwisterState | None) -> _TwisterState:
+    """The state of NumPy's global generator; `last` itself if that is still right."""
     generator = np.random.get_bit_generator()
     memory = None
     if type(generator) is np.random.MT19937:
         memory = ctypes.string_at(generator.ctypes.state_address, _TWISTER_BYTES)
-        if last is not None and last.memory == memory and last.full[3] == 0:
+        if last is not None and last.memory == memory and not last.keeps_normal:
             return last
-    return _NumpyState(np.random.get_state(), memory)  # noqa: NPY002 - the global generator
+    full = np.random.get_state()  # noqa: NPY002 - the global generator
+    return _TwisterState(full, memory, full[3] != 0)
+
+
+def _python_state(last: _TwisterState | None) -> _TwisterState:
+    """The state of `random`'s global generator; `last` itself if that is still right."""
+    generator = _PYTHON_GENERATOR
+    memory = _python_memory() if generator is not None else None
+    if (
+        last is not None
+        and last.memory is not None
+        and last.memory == memory
+        and not last.keeps_normal
+        and generator.gauss_next is None
+    ):
+        return last
+    full = random.getstate()
+    return _TwisterState(full, memory, full[2] is not None)
+
+
+def _python_memory() -> bytes:
+    """The twister inside the generator: its position and its numbers, behind the object's head."""
+    return ctypes.string_at(id(_PYTHON_GENERATOR) + object.__basicsize__, _TWISTER_BYTES)
+
+
+def _python_generator() -> random.Random | None:
+    """The generator behind ``random.random``, if its memory is laid out as CPython's is.
+
+    Python has no function that looks into it; elsewhere the state is asked for each time.
+    """
+    generator = getattr(random.random, "__self__", None)
+    if sys.implementation.name != "cpython" or type(generator) is not random.Random:
+        return None
+    memory = ctypes.string_at(id(generator) + object.__basicsize__, _TWISTER_BYTES)
+    position, *numbers = struct.unpack(f"i{_TWISTER_BYTES // 4 - 1}I", memory)
+    return generator if (*numbers, position) == generator.getstate()[1] else None
+
+
+_PYTHON_GENERATOR = _python_generator()
 
 
 def _same_state(a: Any, b: Any) -> bool:
-    if isinstance(a, _NumpyState):
-        x, y = a.full, b.full
-        return a is b or (x[2:] == y[2:] and np.array_equal(x[1], y[1]))
+    if a is b:
+        return True
+    if isinstance(a, _TwisterState):
+        a, b = a.full, b.full
+    if isinstance(a, tuple) and isinstance(a[1], np.ndarray):
+        return a[2:] == b[2:] and np.array_equal(a[1], b[1])
     return a == b

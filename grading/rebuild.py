@@ -174,6 +174,12 @@ def read_source(data: bytes) -> list[Cell]:
     Raises:
         RebuildError: No test cells, a duplicated grade_id, or bad points.
     """
+    return list(_read_source(data))
+
+
+@functools.lru_cache(maxsize=4)
+def _read_source(data: bytes) -> tuple[Cell, ...]:
+    """The cells of a source notebook: asked for with every submission of a class."""
     cells = read_cells(data)
     graded = [cell for cell in cells if cell.grade_id]
     seen: set[str] = set()
@@ -188,7 +194,7 @@ def read_source(data: bytes) -> list[Cell]:
             problem = _syntax_problem(cell.source)
             if problem:
                 raise RebuildError(f"cell {cell.grade_id!r} of the source notebook: {problem}")
-    return cells
+    return tuple(cells)
 
 
 def released_text(source: str, *, solution: bool = False) -> str:
@@ -541,6 +547,16 @@ class _Rebuilder:
 
 def _normal(text: str) -> str:
     """Text for comparing cells: trailing blanks and empty lines do not matter."""
+    return _normal_of_short(text) if len(text) <= 10_000 else _without_blanks(text)
+
+
+@functools.lru_cache(maxsize=512)
+def _normal_of_short(text: str) -> str:
+    """The same: a class hands in the same cells again and again."""
+    return _without_blanks(text)
+
+
+def _without_blanks(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().split("\n") if line.strip())
 
 

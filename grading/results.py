@@ -29,7 +29,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from grading import cli, linux, rebuild, run
+from grading import cgroups, cli, linux, rebuild, run
 
 # Modules that have no influence on marks once a submission has been collected. A change in any
 # other, one that is not known here included, makes old results invalid.
@@ -104,6 +104,7 @@ def execution_facts(result: dict[str, Any], worker: str) -> dict[str, Any]:
         "worker": worker,
         "limits_hit": limits_hit(result),
         "seccomp": filtered,
+        **cgroups.facts(),
     }
     if not filtered:
         facts["seccomp_missing"] = (

@@ -18,7 +18,9 @@ Whether a rule was broken is looked at twice. Here, on the text: starting at the
 the test's task asks for, through every function, class and value of the student's that they lead
 to, with imports under any name, ``getattr``, ``importlib`` and code in string literals understood.
 And in the student's process, by `grading.watch`, for what text does not show. Code that only
-stands beside an answer, such as a comparison with ``F.conv2d`` below it, breaks no rule.
+stands beside an answer, such as a comparison with ``F.conv2d`` below it, breaks no rule. In torch a
+name stands for its whole family (`grading.watch.FAMILIES`); elsewhere it means itself, wherever it
+was imported from: ``random.seed`` is the shared generator's, and ``random.Random(seed)`` is not it.
 
 Threat model: the student's text is parsed with the caps of `grading.rebuild` and never run. The
 search follows each definition once, gives up on what is nested too deeply and has a number of steps

@@ -33,6 +33,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+from grading import cgroups
+
 MEBIBYTE = 1024 * 1024
 UNPRIVILEGED = 65534  # "nobody" on every Linux
 START_SECONDS = 600.0  # importing torch on a very busy machine
@@ -276,14 +278,29 @@ class Session:
 
     Attributes:
         number: Its number in its warm parent.
+        group: The group that the kernel limits, while there is one.
         report: What the keeper wrote about it, once it has ended.
         usage: CPU seconds and bytes of memory, as last asked for.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, group: cgroups.Group | None = None) -> None:
         self.number = number
+        self.group = group
         self.report: dict | None = None
         self.usage: tuple[float, float] | None = None
+
+    def settle(self, report: dict) -> None:
+        """Take the report, with what the kernel says about memory, and remove the group."""
+        if self.group is not None and self.group.memory_ran_out():
+            report["reason"] = "memory"
+        self.report = report
+        self.leave_group()
+
+    def leave_group(self) -> None:
+        """End whatever is still in the group, and remove it."""
+        group, self.group = self.group, None
+        if group is not None:
+            group.end()
 
 
 class WarmParent:
@@ -323,6 +340,8 @@ class WarmParent:
             )
 
     def _take(self, control: socket.socket) -> None:
+        # Before the first process of the sandbox: it must be in the leaf that `cgroups.take` makes.
+        self.groups = cgroups.here()
         self.control = control
         self.sessions: dict[int, Session] = {}
         self.count = 0
@@ -418,11 +437,19 @@ class WarmParent:
         """
         self.wait_until_ready(limits)
         self.count += 1
-        session = Session(self.count)
+        session = Session(self.count, self.groups.make(limits))
         ours, theirs = socket.socketpair()
         order = {"op": "start", "role": role, "id": session.number, "trial": trial}
-        with theirs:
-            self._send({**order, "limits": asdict(limits)}, theirs.fileno())
+        ways_in = [] if session.group is None else [session.group.entrance]
+        try:
+            with theirs:
+                self._send({**order, "limits": asdict(limits)}, theirs.fileno(), *ways_in)
+        except IsolationError:
+            ours.close()
+            session.leave_group()
+            raise
+        if session.group is not None:
+            session.group.close_entrance()
         self.sessions[session.number] = session
         return session, ours
 
@@ -446,6 +473,7 @@ class WarmParent:
         while session.report is None and time.monotonic() < end:
             self._dispatch(self._receive(end - time.monotonic()))
         self.sessions.pop(session.number, None)
+        session.leave_group()  # where the sandbox is silent, the kernel can still end it
         return session.report or {"reason": "the sandbox does not answer"}
 
     def wait_for_end(self, session: Session, timeout: float) -> dict | None:
@@ -464,6 +492,9 @@ class WarmParent:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        for session in self.sessions.values():
+            session.leave_group()
+        self.groups.sweep()
         if self.errors is not None:
             self.errors.close()
 
@@ -494,6 +525,9 @@ class WarmParent:
         if session is None:
             return
         if message["event"] == "ended":
-            session.report = message
+            refused = message.pop("group_refused", 0)
+            if refused and session.group is not None:
+                self.groups.give_up(f"a process could not join its group: {os.strerror(refused)}")
+            session.settle(message)
         elif message["event"] == "usage":
             session.usage = (message["cpu"], message["memory"])

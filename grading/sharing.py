@@ -287,12 +287,16 @@ def containers(
         if type(value) is not tuple:
             yield value
         for item in value.values() if type(value) is dict else value:
-            yield from containers(item, foreign, seen)
+            if type(item) not in _UNCHANGEABLE:  # most are, and asking costs a call each
+                yield from containers(item, foreign, seen)
     elif type(value) in (set, np.ndarray) or isinstance(
         value, (torch.Tensor, nn.Module, torch.optim.Optimizer)
     ):
         seen.add(id(value))
         yield value
+
+
+_UNCHANGEABLE = frozenset([type(None), bool, int, float, complex, str, bytes])
 
 
 def members(

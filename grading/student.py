@@ -13,6 +13,7 @@ other end.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
 import inspect
@@ -26,6 +27,7 @@ import sys
 import threading
 import traceback
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,6 +75,8 @@ _FUNCTION_TYPES = (
     torch.jit.ScriptFunction,
 )
 
+_REQUEST_LIMITS = wire.Limits(max_bytes=2**31)  # requests are ours
+
 _CONTAINERS = frozenset([tuple, list, dict, set, frozenset])
 
 _shell: Any = None
@@ -89,8 +93,36 @@ def prepare() -> None:
     config.InteractiveShell.colors = "NoColor"
     config.InteractiveShell.cache_size = 0
     _shell = InteractiveShell.instance(config=config)
+    _shell.transform_cell = _only_where_needed(_shell)
     _shell.run_cell("pass")  # load what the first cell loads, once for all forks
     _install_colab()
+
+
+def _only_where_needed(shell: Any) -> Callable[[str], str]:
+    """IPython's search for magics, left out for a cell that is plain Python.
+
+    IPython leaves such a cell as it is, after looking at all of its words several times.
+    """
+    transform = shell.transform_cell
+
+    def transform_cell(cell: str) -> str:
+        # A prompt that was copied along can be read as Python: `In [1]: x` annotates In[1].
+        special = shell.input_transformers_post or not cell[:1].strip() or "In [" in cell
+        if special or not _is_python(cell):
+            return transform(cell)
+        return cell if cell.endswith("\n") else f"{cell}\n"
+
+    return transform_cell
+
+
+def _is_python(text: str) -> bool:
+    try:
+        with warnings.catch_warnings():  # which the cell gives when it runs
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _install_colab() -> None:
@@ -238,8 +270,8 @@ class _Student:
     # --- messages ---------------------------------------------------------------------------
 
     def receive(self) -> dict:
-        frame = wire.receive_frame(self.connection, wire.Limits(max_bytes=2**31))
-        states, released, body = wire.decode(frame, limits=wire.Limits(max_bytes=2**31))
+        frame = wire.receive_frame(self.connection, _REQUEST_LIMITS)
+        states, released, body = wire.decode(frame, limits=_REQUEST_LIMITS)
         self.shared.apply(states)
         for kind, numbers in released.items():
             self.release(kind, numbers)
@@ -310,8 +342,8 @@ class _Student:
             np.random.set_state(states["numpy"])  # noqa: NPY002 - the global generator
         if "python" in states:
             random.setstate(states["python"])
-        if request["dtype"] != torch.get_default_dtype():
-            torch.set_default_dtype(request["dtype"])
+        if request["dtype"] != str(torch.get_default_dtype()):
+            torch.set_default_dtype(getattr(torch, request["dtype"].removeprefix("torch.")))
         runs_student_code = self.watch is not None and request["op"] in WATCHED_OPERATIONS
         watching = self.watch.active() if runs_student_code else contextlib.nullcontext()
         with torch.set_grad_enabled(request["grad"]), watching:

@@ -11,7 +11,8 @@ bubblewrap make. Each fork goes through three processes:
   and CPU time of everything in its namespace, and ends when the worker ends or the warm parent
   says so. Its end makes the kernel kill whatever is left in the namespace.
 * the **worker** has limits (memory, processes, files, CPU time) and a system call filter, and runs
-  `grading.student.serve` or `grading.checker.serve` on the one socket it was given.
+  `grading.student.serve` or `grading.checker.serve` on the one socket it was given. Where the host
+  can have the kernel limit groups of processes (`grading.cgroups`), it first moves into its own.
 
 What each measure is for: a PID namespace, so that the worker can neither see nor signal the warm
 parent, the keeper (process 1 ignores signals from inside) or another submission, and so that
@@ -80,6 +81,7 @@ def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
         # Objects that exist now are shared by all forks; a collection in a child would copy them.
         gc.collect()
         gc.freeze()
+        linux.gather_memory()
     except Exception:
         _send(control, {"event": "failed", "message": traceback.format_exc(limit=-3)})
         return
@@ -103,6 +105,9 @@ def _preload(names: tuple[str, ...]) -> list[str]:
     import torch
 
     torch.set_num_threads(1)
+    # oneDNN compiles machine code for every new shape. A fork meets hundreds of small ones, each a
+    # few times: without it they cost a tenth, and the networks of an assignment hardly more.
+    torch.backends.mkldnn.enabled = False
     return missing
 
 
@@ -150,24 +155,24 @@ class _WarmParent:
             ready, _, _ = select.select([self.control, *reports], [], [], 0.5)
             for source in ready:
                 if source is self.control:
-                    order, descriptor = self.next_order()
+                    order, descriptors = self.next_order()
                     if order is None:
                         return None
                     if order["op"] == "twin":
-                        twin = self.fork_twin(descriptor)
+                        twin = self.fork_twin(*descriptors)
                         if twin is not None:
                             return twin
                     else:
-                        self.obey(order, descriptor)
+                        self.obey(order, descriptors)
                 else:
                     self.listen(reports[source])
             self.enforce_deadlines()
             self.reap_twins()
 
-    def next_order(self) -> tuple[dict | None, int]:
-        """An order and the descriptor that came with it; no order when the host is gone."""
-        data, fds, _, _ = socket.recv_fds(self.control, CONTROL_BYTES, 1)
-        return (json.loads(data) if data else None), (fds[0] if fds else -1)
+    def next_order(self) -> tuple[dict | None, list[int]]:
+        """An order and the descriptors that came with it; no order when the host is gone."""
+        data, fds, _, _ = socket.recv_fds(self.control, CONTROL_BYTES, 2)
+        return (json.loads(data) if data else None), fds
 
     def fork_twin(self, descriptor: int) -> socket.socket | None:
         """Fork; None here, and in the twin its control socket, everything else being closed."""
@@ -189,10 +194,10 @@ class _WarmParent:
             if os.waitpid(pid, os.WNOHANG)[0]:
                 self.twins.discard(pid)
 
-    def obey(self, order: dict, descriptor: int) -> None:
+    def obey(self, order: dict, descriptors: list[int]) -> None:
         if order["op"] == "start":
             serve = _say_that_all_is_well if order["trial"] else self.serves[order["role"]]
-            self.start(order["id"], descriptor, order["limits"], serve)
+            self.start(order["id"], descriptors, order["limits"], serve)
         elif order["op"] == "end" and order["id"] in self.children:
             child = self.children[order["id"]]
             if child.deadline is None:
@@ -203,14 +208,23 @@ class _WarmParent:
             cpu, memory = struct.unpack("dd", child.usage[:16]) if child else (0.0, 0.0)
             _send(self.control, {"event": "usage", "cpu": cpu, "memory": memory, **_id(order)})
 
-    def start(self, number: int, channel: int, limits: dict, serve: Any) -> None:
+    def start(self, number: int, descriptors: list[int], limits: dict, serve: Any) -> None:
+        """Fork for a submission.
+
+        Args:
+            number: Of the session.
+            descriptors: Its socket, and the way into its group if it has one (`grading.cgroups`).
+            limits: What it may use.
+            serve: What it does.
+        """
         life_read, life_write = os.pipe()
         report_read, report_write = os.pipe()
         usage = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared with the keeper alone
         pid = os.fork()
         if pid == 0:
-            _as_doorman(self.isolated, serve, channel, life_read, report_write, usage, limits)
-        for fd in (channel, life_read, report_write):
+            ends = [*descriptors[:1], life_read, report_write, *descriptors[1:]]
+            _as_doorman(self.isolated, serve, ends, usage, limits)
+        for fd in (*descriptors, life_read, report_write):
             os.close(fd)
         self.children[number] = _Child(pid, life_write, report_read, usage)
 
@@ -251,18 +265,18 @@ def _say_that_all_is_well(connection: socket.socket) -> None:
 def _as_doorman(
     isolated: bool,
     serve: Any,
-    channel: int,
-    life: int,
-    report: int,
+    ends: list[int],
     usage: mmap.mmap,
     limits: dict,
 ) -> NoReturn:
     """In the first fork: enter namespaces, start the keeper in them, wait for it."""
     code = 1
+    report = ends[2]
     try:
-        channel, life, report = _keep_only(channel, life, report)
+        ends = list(_keep_only(*ends))
+        report = ends[2]
         if not isolated:
-            code = _Keeper(serve, channel, life, report, usage, limits, False).run()
+            code = _Keeper(serve, ends, usage, limits, False).run()
             return
         uid, gid = os.getuid(), os.getgid()
         linux.unshare(linux.NEW_NAMESPACES)
@@ -270,9 +284,9 @@ def _as_doorman(
         keeper = os.fork()
         if keeper == 0:
             linux.die_with_parent(signal.SIGKILL)
-            code = _Keeper(serve, channel, life, report, usage, limits, True).run()
+            code = _Keeper(serve, ends, usage, limits, True).run()
             return
-        for fd in (channel, life, report):
+        for fd in ends:
             os.close(fd)
         _, status = os.waitpid(keeper, 0)
         code = os.waitstatus_to_exitcode(status) & 0xFF
@@ -299,17 +313,13 @@ class _Keeper:
     def __init__(
         self,
         serve: Any,
-        channel: int,
-        life: int,
-        report: int,
+        ends: list[int],
         usage: mmap.mmap,
         limits: dict,
         isolated: bool,
     ) -> None:
         self.serve = serve
-        self.channel = channel
-        self.life = life
-        self.report = report
+        self.channel, self.life, self.report, *self.group = ends
         self.usage = usage
         self.limits = limits
         self.isolated = isolated
@@ -333,16 +343,30 @@ class _Keeper:
             os.close(self.life)
             os.close(self.report)
             os.close(output_read)
+            self.enter_group()
             self.usage.close()
             _as_worker(self.serve, self.channel, output_write, self.limits, self.isolated)
-        os.close(self.channel)
-        os.close(output_write)
+        for fd in (self.channel, output_write, *self.group):
+            os.close(fd)
         os.set_blocking(output_read, False)
         self.watch(output_read)
         self.kill_all()
         self.drain(output_read)
         self.write_report()
         return 0
+
+    def enter_group(self) -> None:
+        """In the worker: move into the group that was made for it; the keeper stays outside.
+
+        The way in is open to the program that made it, whoever writes to it. Should the kernel
+        refuse, the watcher does without, and the report says so.
+        """
+        for fd in self.group:
+            try:
+                os.write(fd, b"0")  # this process, in its own words
+            except OSError as error:
+                self.usage[16:20] = struct.pack("i", error.errno or 0)
+            os.close(fd)
 
     def furnish(self) -> None:
         """Own /proc, /tmp, /dev/shm; no way to make further namespaces."""
@@ -437,6 +461,7 @@ class _Keeper:
             "output_bytes": self.output_bytes,
             "peak_memory": self.peak_memory,
             "cpu_seconds": self.reaped_cpu,
+            "group_refused": struct.unpack("i", self.usage[16:20])[0],
         }
         data = memoryview(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
         while data:

@@ -6,8 +6,10 @@ test with rules makes.
 
 A watch sees, whatever name the student's code uses for it: every call of a Python function or of a
 function written in C (``sys.setprofile``, in new threads too), and every operation on tensors,
-operators such as ``@`` and ``torch.ops`` included (``TorchFunctionMode``). What it notices is a set
-of rules' names, which the checker asks for when the test is over.
+operators such as ``@`` and ``torch.ops`` included (``TorchFunctionMode``). Python reports no calls
+of functions that Cython compiled, such as ``np.random.seed``: those only the text shows. A method
+of one object, such as ``random.seed``, is that object's alone. What it notices is a set of rules'
+names, which the checker asks for when the test is over.
 
 Threat model, honestly: the watch lives in the process that it watches. It is a hurdle against the
 convenient way, not a wall. Python code can find the watch and empty its set, enter a context that
@@ -126,6 +128,8 @@ class Watch:
         self.endings: set[str] = set()  # the names without "Tensor."
         self.objects: dict[int, tuple[Any, str]] = {}  # id -> object (kept alive), label
         self.codes: dict[int, tuple[types.CodeType, str | None]] = {}
+        # For the code of a method of one object, such as random.seed: whose call is meant.
+        self.owners: dict[int, tuple[Any, ...]] = {}
         for rule in rules:
             for name in () if rule["module"] else spellings(rule["path"]):
                 self.names[name] = rule["label"]
@@ -149,6 +153,12 @@ class Watch:
             code = getattr(part, "__code__", None)
             # Functions made by one factory share their code, so it does not identify them.
             if code is not None and "<locals>" not in part.__qualname__:
+                owner = getattr(part, "__self__", None)
+                of_one = owner is not None and not isinstance(owner, type)
+                if not of_one:
+                    self.owners.pop(id(code), None)
+                elif id(code) not in self.codes or id(code) in self.owners:
+                    self.owners[id(code)] = (*self.owners.get(id(code), ()), owner)
                 self.codes[id(code)] = (code, label)
 
     @contextlib.contextmanager
@@ -170,6 +180,7 @@ class Watch:
         # Names of its own, and the usual answer without another call: it runs for everything that
         # the student's code does, and most of the cost of having rules is here.
         codes, objects, endings, broken = self.codes, self.objects, self.endings, self.broken
+        owners = self.owners
 
         def notice(frame: types.FrameType, event: str, argument: Any) -> None:
             if event == "c_call":
@@ -186,6 +197,8 @@ class Watch:
             elif event == "call":
                 known = codes.get(id(frame.f_code))
                 label = known[1] if known else self.new_code(frame)
+                if label is not None and id(frame.f_code) in owners and not self.is_owner(frame):
+                    label = self.of_module(frame)
             else:
                 return
             if label is not None:
@@ -193,20 +206,29 @@ class Watch:
 
         return notice
 
+    def is_owner(self, frame: types.FrameType) -> bool:
+        """Whether a method runs for the object that a rule means.
+
+        ``random.seed`` is a method of the generator that the module shares. A generator of one's
+        own, ``random.Random(seed)``, runs the same code for itself.
+        """
+        first = frame.f_locals.get(frame.f_code.co_varnames[0])
+        return any(first is owner for owner in self.owners[id(frame.f_code)])
+
     def new_code(self, frame: types.FrameType) -> str | None:
         """The rule against a function that was not met before, by the module it comes from."""
-        module = str(frame.f_globals.get("__name__"))
-        label = next(
-            (
-                label
-                for path, label in self.modules.items()
-                if module == path or module.startswith(f"{path}.")
-            ),
-            None,
-        )
+        label = self.of_module(frame)
         if len(self.codes) < _KNOWN_CODES:
             self.codes[id(frame.f_code)] = (frame.f_code, label)
         return label
+
+    def of_module(self, frame: types.FrameType) -> str | None:
+        """The rule against the module that a function comes from."""
+        module = str(frame.f_globals.get("__name__"))
+        for path, label in self.modules.items():
+            if module == path or module.startswith(f"{path}."):
+                return label
+        return None
 
     def label_of(self, function: Any) -> str | None:
         """The rule against a function, method or operation of torch, or None."""

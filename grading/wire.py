@@ -29,6 +29,7 @@ strings a 32-bit length. A frame is a 32-bit length and that many bytes holding 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import socket
 import struct
@@ -51,6 +52,7 @@ NUMPY_DTYPES = (
     "float16", "float32", "float64", "complex64", "complex128",
     "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "bool",
 )  # fmt: skip
+_ONE_PIECE = 65536  # bytes of a message that is sent together with its length
 _MAX_DIMENSIONS = 32
 _MAX_NUMEL = 1 << 48
 _MAX_INT_BYTES = 64 * 1024
@@ -159,12 +161,14 @@ class _Encoder:
         self.plain(value, depth)
 
     def plain(self, value: Any, depth: int) -> None:
-        if type(value) not in _CONTAINERS:
-            numpy_or_torch = self.array(value)
-            if numpy_or_torch is not None:
-                for part in numpy_or_torch:
-                    self.put(part)
-                return
+        if type(value) in _CONTAINERS:
+            self.container(value, depth)
+            return
+        numpy_or_torch = self.array(value)
+        if numpy_or_torch is not None:
+            for part in numpy_or_torch:
+                self.put(part)
+            return
         for base, write in _SCALARS.items():  # an instance of a subclass is sent as its base
             if isinstance(value, base):
                 self.put(write(value))
@@ -244,16 +248,13 @@ class _Encoder:
         if name not in TORCH_DTYPES:
             raise WireError(f"a tensor of dtype {tensor.dtype} cannot be sent")
         flags = (1 if tensor.requires_grad else 0) | (2 if tensor.device.type == "meta" else 0)
-        head = (b"X", _pack_name(name), bytes([flags]), _pack_shape(tuple(tensor.shape)))
+        shape = _pack_shape(tuple(tensor.shape))
+        head = b"".join((b"X", _pack_name(name), bytes([flags]), shape))
         if tensor.device.type == "meta":
-            return head
-        self.fits(tensor.numel() * tensor.element_size())
-        with torch.no_grad():
-            plain = tensor.detach().resolve_conj().resolve_neg().cpu()
-            # Not `contiguous`, which leaves a single element with any stride as it is.
-            dense = plain.clone(memory_format=torch.contiguous_format)
-            data = dense.reshape(-1).view(torch.uint8).numpy().tobytes()
-        return (*head, data)
+            return (head,)
+        size = tensor.numel() * tensor.element_size()
+        self.fits(size)
+        return head, _numbers_of(tensor, size)
 
     def fits(self, size: int) -> None:
         # Before the copy is made: an expanded tensor of one number can claim a terabyte.
@@ -262,6 +263,19 @@ class _Encoder:
                 f"an array of {size} bytes is larger than a message may be"
                 f" ({self.limits.max_bytes} bytes)"
             )
+
+
+def _numbers_of(tensor: Any, size: int) -> bytes:
+    """The numbers of a dense tensor in order, as bytes."""
+    import torch
+
+    # The usual case is nothing but a copy of the memory.
+    if tensor.is_cpu and tensor.is_contiguous() and not (tensor.is_conj() or tensor.is_neg()):
+        return ctypes.string_at(tensor.data_ptr(), size)
+    with torch.no_grad():
+        plain = tensor.detach().resolve_conj().resolve_neg().cpu()
+        dense = plain.clone(memory_format=torch.contiguous_format)
+        return dense.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 _CONTAINERS = frozenset({tuple, list, dict, set, frozenset})
@@ -538,8 +552,12 @@ def send_frame(connection: socket.socket, payload: bytes) -> None:
     Raises:
         OSError: The other end is gone.
     """
-    connection.sendall(_U32.pack(len(payload)))
-    connection.sendall(payload)
+    head = _U32.pack(len(payload))
+    if len(payload) <= _ONE_PIECE:  # so that the other end wakes up once, not twice
+        connection.sendall(head + payload)
+    else:
+        connection.sendall(head)
+        connection.sendall(payload)
 
 
 def receive_frame(connection: socket.socket, limits: Limits = DEFAULT_LIMITS) -> bytes:

@@ -1,7 +1,10 @@
 """The filter of system calls: what it refuses, on which machines, and what goes on working."""
 
+import contextlib
 import ctypes
 import errno
+import io
+import mmap
 import os
 import platform
 import struct
@@ -119,3 +122,45 @@ def test_machines_without_a_table_are_named(monkeypatch):
     assert set(linux._MACHINES) == {"x86_64", "aarch64"}
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert not linux.seccomp_available()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a system call of Linux")
+def test_gathered_memory_holds_what_it_held():
+    size = 3 * linux._HUGE_PAGE
+    memory = mmap.mmap(-1, size)
+    with contextlib.closing(memory):
+        memory[:] = bytes(range(256)) * (size // 256)
+        gathered = linux.gather_memory()
+        assert gathered % linux._HUGE_PAGE == 0
+        assert memory[:] == bytes(range(256)) * (size // 256)
+
+
+def test_only_private_memory_that_can_be_written_is_gathered(monkeypatch):
+    text = (
+        "55d000000000-55d000900000 rw-p 00000000 00:00 0    [heap]\n"
+        "7f0000001000-7f0000601000 rw-p 00000000 00:00 0 \n"
+        "7f1000000000-7f1000900000 r--p 00000000 00:00 0 \n"
+        "7f2000000000-7f2000900000 rw-s 00000000 00:01 77   /dev/zero (deleted)\n"
+        "7f3000000000-7f3000900000 rw-p 00100000 08:01 99   /usr/lib/libtorch.so\n"
+        "7ffd00000000-7ffd00900000 rw-p 00000000 00:00 0    [stack]\n"
+        "7f4000000000-7f4000001000 rw-p 00000000 00:00 0 \n"
+    )
+    asked = []
+
+    class Kernel:
+        def madvise(self, start, length, advice):
+            asked.append((start, length, advice))
+            return 0 if len(asked) == 1 else -1
+
+    monkeypatch.setattr("builtins.open", lambda path: io.StringIO(text))
+    monkeypatch.setattr(linux, "_libc", Kernel())
+    assert linux.gather_memory() == 0x800000
+    assert asked == [(0x55D000000000, 0x800000, 25), (0x7F0000200000, 0x400000, 25)]
+
+
+def test_without_a_list_of_its_memory_nothing_is_gathered(monkeypatch):
+    def no_such_file(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr("builtins.open", no_such_file)
+    assert linux.gather_memory() == 0

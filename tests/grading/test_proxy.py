@@ -8,6 +8,7 @@ import gc
 import inspect
 import random
 import socket
+import sys
 import threading
 import types
 
@@ -609,7 +610,21 @@ def test_setting_a_generator_twice_to_the_same_state_is_noticed(monkeypatch):
         assert sent() == {"numpy"}
         np.random.randn()  # noqa: NPY002 - uses that up, and only that
         assert sent() == {"numpy"}
+        random.random()
+        assert sent() == {"python"}
+        random.gauss(0.0, 1.0)  # makes two numbers and keeps one
+        assert sent() == {"python"}
+        random.gauss(0.0, 1.0)  # uses that up, and only that
+        assert sent() == {"python"}
         assert sent() == set()
+
+
+def test_the_memory_of_pythons_generator_is_where_it_is_looked_for():
+    """Where it is not, every request pays for 624 numbers again."""
+    if sys.implementation.name != "cpython":
+        pytest.skip("another Python than CPython: the state is asked for each time")
+    state = proxy._random_states()
+    assert proxy._random_states(state)["python"] is state["python"]
 
 
 def test_a_state_whose_memory_does_not_exist_ends_the_process():

@@ -1,5 +1,6 @@
 """Rules per task: how they are read, what text breaks them, and what the watch notices."""
 
+import random
 import threading
 
 import numpy as np
@@ -191,6 +192,15 @@ def test_modules_methods_operators_and_builtins():
     assert broken(["sorted"], "def sorted(x): return x", function("return sorted(x)")) is None
 
 
+def test_a_rule_against_a_shared_generator_is_none_against_ones_own():
+    mine = function("import random\nrng = random.Random(1)\nrng.seed(2)\nreturn rng.random()")
+    assert broken(["random.seed"], mine) is None
+    for body in ("random.seed(1)", "from random import seed as s\ns(1)"):
+        assert "random.seed" in broken(["random.seed"], function("import random\n" + body))
+    text = function("import numpy as n\nn.random.seed(1)")
+    assert "np.random.seed" in broken(["np.random.seed"], text)
+
+
 def test_text_that_makes_trouble_ends_the_search_soon():
     loop = "conv = other\n" + "other = conv\n" + function("return conv(x, other)")
     assert broken(["F.conv2d"], loop, "def other(x):\n    return conv(x, x)") is None
@@ -307,6 +317,23 @@ class TestWatch:
         assert noticed(["cnnlib.functional"], used) == []
         assert noticed(["sorted"], lambda: sorted([1])) == ["sorted"]
         assert noticed(["np.convolve"], lambda: np.convolve([1], [1])) == ["np.convolve"]
+
+    def test_a_function_of_a_shared_object_is_not_that_of_another(self):
+        label = "random.seed"
+        assert noticed([label], lambda: random.seed(1)) == [label]
+        assert noticed([label], lambda: getattr(random, "se" + "ed")(1)) == [label]
+        assert noticed([label], lambda: random.Random(1).random()) == []
+        assert noticed([label], lambda: random.Random().seed(1)) == []
+        both = ["random.seed", "random.Random.seed"]  # the second means every generator
+        for labels in (both, both[::-1]):
+            assert len(noticed(labels, lambda: random.Random(1))) == 1
+        assert noticed(["random.*"], lambda: random.Random(1)) == ["random.*"]
+        mine = random.Random(1)
+        assert noticed(["random.*", label], lambda: mine.seed(2)) == ["random.*"]
+        assert noticed(["random.Random"], lambda: random.Random(1)) == ["random.Random"]
+        # Python reports no calls of functions compiled by Cython; the text shows them.
+        seed = np.random.seed
+        assert noticed(["np.random.seed"], lambda: seed(1)) == []
 
     def test_what_is_allowed_is_not_noticed(self):
         def allowed():
