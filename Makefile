@@ -31,8 +31,10 @@ book: $(STAMP) ## build the book into _build/html
 serve: book ## build the book and serve it on http://127.0.0.1:8000 (PORT=…)
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
+# Files in the order of the folders: by number of tests, xdist's own order, the file with few but
+# long tests came last, and one process waited minutes for the other.
 test: $(STAMP) book ## the whole test suite, and every chapter re-executed and compared
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS) tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_ARGS) tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval -p no:cacheprovider book
 
 quick: $(STAMP) ## the fast tests and the style checks, under two minutes

@@ -1,1 +1,1 @@
-"""Speed of cnnlib against named peers; `python -m bench` runs everything here."""
+"""Speed of cnnlib against named peers, and of the book; `python -m bench` runs everything here."""

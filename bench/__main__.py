@@ -50,6 +50,10 @@ def main() -> int:
     else:
         status = 0
     print(harness.table(results))
+    for name in arguments.names or names():
+        details = getattr(importlib.import_module(f"bench.{name}"), "details", None)
+        if details is not None and (text := details()):
+            print(f"\n{text}")
     if arguments.json:
         harness.write_json(results, arguments.json)
     return status

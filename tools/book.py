@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import html
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
-from tools import course
+from tools import course, icons
 
 # What `pip --find-links` reads: a page with one link per file.
 WHEEL_PAGE = """<!DOCTYPE html>
@@ -27,14 +29,35 @@ WHEEL_PAGE = """<!DOCTYPE html>
 """
 
 
-def build_html(output: Path) -> None:
-    """Run Jupyter Book; every warning is an error.
+PRINTABLE = "print.html"
+# The last file that a build touches. GitHub Pages must not run Jekyll over _static.
+FINISHED = ".nojekyll"
+
+
+def is_current(site: Path) -> bool:
+    """Whether a build has finished in ``site`` since anything it reads was last changed."""
+    finished = site / FINISHED
+    if not finished.exists() or not (site / "wheels" / "index.html").exists():
+        return False
+    sources = [course.ROOT / name for name in ("_config.yml", "_toc.yml", "pyproject.toml")]
+    for folder in ("book", "cnnlib", "tools"):
+        files = (course.ROOT / folder).rglob("*")
+        sources += [f for f in files if f.is_file() and "__pycache__" not in f.parts]
+    return all(source.stat().st_mtime <= finished.stat().st_mtime for source in sources)
+
+
+def build_pages(output: Path) -> None:
+    """Run Jupyter Book for the pages and for the book as one page; every warning is an error.
+
+    Args:
+        output: Where ``_build/html`` and ``_build/singlehtml`` go.
 
     Raises:
         subprocess.CalledProcessError: Jupyter Book found something wrong and printed it.
     """
     command = [
-        *(str(Path(sys.executable).parent / "jupyter-book"), "build", str(course.ROOT / "book")),
+        *(sys.executable, "-m", "tools.builders", "html", "singlehtml", "--"),
+        str(course.ROOT / "book"),
         *("--config", str(course.ROOT / "_config.yml"), "--toc", str(course.ROOT / "_toc.yml")),
         *("--path-output", str(output), "--warningiserror", "--nitpick", "--keep-going", "--quiet"),
     ]
@@ -42,6 +65,29 @@ def build_html(output: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(course.ROOT), "PYTHONUTF8": "1"}
     # The chapters' outputs are stored: no kernel starts, and nothing is fetched.
     subprocess.run(command, check=True, cwd=course.ROOT, env=environment)
+
+
+def finish_printable(output: Path) -> Path:
+    """Put the whole book as one page beside the others, with the answers of self-checks open.
+
+    Raises:
+        FileNotFoundError: The page shows a picture that the site does not have.
+    """
+    built, site = output / "_build" / "singlehtml", output / "_build" / "html"
+    page = (built / "index.html").read_text(encoding="utf-8")
+    # On paper nobody can open an answer or move a slider: the still pictures stay.
+    page = page.replace("<details", "<details open")
+    page = re.sub(r'<script[^>]*src="[^"]*/figures/[^"]*"[^>]*></script>', "", page)
+    # Laying out all of it before anybody scrolls there would keep a browser busy for minutes.
+    page = re.sub(r'<script[^>]*src="[^"]*/rest_of_page\.js[^"]*"[^>]*></script>', "", page)
+    # Tables that are written as HTML link pages from one folder below; the rest is on this page.
+    page = page.replace('href="../', 'href="').replace('href="index.html#', 'href="#')
+    for name in set(re.findall(r'src="(_images/[^"]+)"', page)):
+        if not (site / unquote(name)).is_file():
+            raise FileNotFoundError(f"{PRINTABLE} shows {name}, which the site does not have")
+    course.write_atomically(site / PRINTABLE, page)
+    shutil.rmtree(built)
+    return site / PRINTABLE
 
 
 def build_wheel(site: Path) -> Path:
@@ -81,17 +127,18 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     print(f"Building {len(course.pages())} pages …", flush=True)
     try:
-        build_html(output)
         site = output / "_build" / "html"
+        build_pages(output)
+        finish_printable(output)
+        icons.shrink(site)
         wheel = build_wheel(site)
     except subprocess.CalledProcessError as error:
         print(f"\nThe book was not built: {error.cmd[0]} failed, see above.", file=sys.stderr)
         return 1
-    # Jupyter Book writes a redirect; GitHub Pages must not run Jekyll over _static.
-    (site / ".nojekyll").touch()
+    (site / FINISHED).touch()
     print(f"Built in {time.monotonic() - started:.0f} s, with {wheel.name}. Open:")
     print(f"  {(site / 'index.html').as_uri()}")
-    print("or run `make serve`, which the interactive figures need.")
+    print("Everything on its pages works without a server; `make serve` starts one.")
     return 0
 
 

@@ -85,6 +85,11 @@ def chapters(root: Path = ROOT) -> list[Path]:
     return [page for page in pages(root) if page.suffix == ".ipynb"]
 
 
+def page_name(path: Path, root: Path = ROOT) -> str:
+    """What the site calls a page, such as ``foundations/layers``: its address without ending."""
+    return path.relative_to(root / "book").with_suffix("").as_posix()
+
+
 def assignments(root: Path = ROOT) -> list[str]:
     """Names of the assignments, from ``solutions/<name>/<name>.ipynb``."""
     return sorted(path.stem for path in (root / "solutions").glob("*/*.ipynb"))

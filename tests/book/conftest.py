@@ -1,13 +1,9 @@
 """The built book, a local server for it, and a browser that can reach nothing else."""
 
 import contextlib
-import functools
-import http.server
 import os
-import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,22 +11,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tools import course
-
-# GitHub Pages serves a project below its name: a link that starts at the root must break here too.
-PREFIX = "/cnn-course/"
+from tools import book, course
+from tools.browser import MISSING, chromium, find_chromium, serving, wait_until_whole
 
 
 def page_names() -> list[str]:
     """Pages of the table of contents, as `foundations/layers`."""
-    folder = course.ROOT / "book"
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in course.pages()]
+    return [course.page_name(path) for path in course.pages()]
 
 
 def chapter_names() -> list[str]:
     """Pages that are notebooks."""
-    folder = course.ROOT / "book"
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in course.chapters()]
+    return [course.page_name(path) for path in course.chapters()]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,56 +36,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("chapter_name", chapter_names(), scope="module")
 
 
-def is_current(site: Path) -> bool:
-    """Whether `make book` has finished since anything it reads was last changed."""
-    finished = site / ".nojekyll"  # the last file that it touches
-    if not finished.exists() or not (site / "wheels" / "index.html").exists():
-        return False
-    sources = [course.ROOT / name for name in ("_config.yml", "_toc.yml", "pyproject.toml")]
-    for folder in ("book", "cnnlib", "tools"):
-        files = (course.ROOT / folder).rglob("*")
-        sources += [f for f in files if f.is_file() and "__pycache__" not in f.parts]
-    return all(source.stat().st_mtime <= finished.stat().st_mtime for source in sources)
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built book: `_build/html` if that is current, else built for the tests."""
     built = course.ROOT / "_build" / "html"
-    if is_current(built):
+    if book.is_current(built):
         return built
     output = tmp_path_factory.mktemp("book")
     command = [sys.executable, "-m", "tools.book", "--output", str(output)]
     result = subprocess.run(command, cwd=course.ROOT, capture_output=True, text=True)
     assert result.returncode == 0, f"the book was not built:\n{result.stdout}\n{result.stderr}"
     return output / "_build" / "html"
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder below PREFIX, quietly."""
-
-    def translate_path(self, path: str) -> str:
-        if not path.startswith(PREFIX):
-            return os.devnull + "/outside-the-site"
-        return super().translate_path("/" + path.removeprefix(PREFIX))
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Serve `folder` on a free port of this machine; gives its address with a slash at the end."""
-    handler = functools.partial(Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -103,40 +56,15 @@ def site_url(site: Path) -> Iterator[str]:
         yield url
 
 
-def find_chromium() -> str | None:
-    """Path of a Chromium that the system has, if any."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next(filter(None, map(shutil.which, names)), None)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """A Chromium in which no name but this machine's resolves."""
-    executable = find_chromium()
-    if executable is None:
-        message = "no chromium, chromium-browser or google-chrome (Debian: apt install chromium)"
+    if find_chromium() is None:
         if os.environ.get("CI"):
-            pytest.fail(f"{message}; the continuous integration must have one")
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    flags = [
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-proxy-server",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ]
-    if os.geteuid() == 0:
-        flags.append("--no-sandbox")  # Chromium's sandbox refuses to run as root
-    with sync_playwright() as playwright:
-        # Playwright starts it headless, with a new profile folder that it deletes.
-        browser = playwright.chromium.launch(executable_path=executable, args=flags)
+            pytest.fail(f"{MISSING}; the continuous integration must have one")
+        pytest.skip(MISSING)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @dataclass
@@ -162,19 +90,16 @@ def open_page(browser: object, address: str, *, width: int = 1280, scheme: str =
     one = Visit(context.new_page())
     host = urlsplit(address).netloc
 
-    def guard(route: object) -> None:
-        wanted = urlsplit(route.request.url)
-        if wanted.netloc == host or wanted.scheme in ("data", "blob"):
-            route.continue_()
-        else:
-            one.foreign.append(route.request.url)
-            route.abort()
+    def asked(request: object) -> None:
+        wanted = urlsplit(request.url)
+        if wanted.netloc != host and wanted.scheme not in ("data", "blob"):
+            one.foreign.append(request.url)  # in vain: no other name resolves
 
     def answered(response: object) -> None:
         if response.status >= 400:
             one.failed.append(f"{response.status} {response.url}")
 
-    context.route("**/*", guard)
+    one.page.on("request", asked)
     one.page.on("response", answered)
     one.page.on(
         "console",
@@ -182,14 +107,13 @@ def open_page(browser: object, address: str, *, width: int = 1280, scheme: str =
     )
     one.page.on("pageerror", lambda error: one.errors.append(str(error)))
     one.page.goto(address, wait_until="load")
-    # Pages with formulas load MathJax; it typesets after the page has loaded.
-    one.page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true)")
+    wait_until_whole(one.page)
     return one
 
 
-@pytest.fixture
-def visit(browser: object, site_url: str) -> Iterator[Callable[..., Visit]]:
-    """Opens pages by name; every page is checked when the test ends."""
+@contextlib.contextmanager
+def opening(browser: object, site_url: str) -> Iterator[Callable[..., Visit]]:
+    """Gives a function that opens pages by name; every page is checked at the end."""
     visits: list[Visit] = []
 
     def open_by_name(name: str, **options: object) -> Visit:
@@ -201,6 +125,27 @@ def visit(browser: object, site_url: str) -> Iterator[Callable[..., Visit]]:
         one.page.context.close()
     for one in visits:
         one.check()
+
+
+@pytest.fixture
+def visit(browser: object, site_url: str) -> Iterator[Callable[..., Visit]]:
+    """Opens pages by name; every page is checked when the test ends."""
+    with opening(browser, site_url) as open_by_name:
+        yield open_by_name
+
+
+@pytest.fixture
+def from_disk(browser: object, site: Path) -> Iterator[Callable[..., Visit]]:
+    """The same without a server, as a reader opens the folder."""
+    with opening(browser, f"{site.as_uri()}/") as open_by_name:
+        yield open_by_name
+
+
+@pytest.fixture(scope="module")
+def open_once(browser: object, site_url: str) -> Iterator[Callable[..., Visit]]:
+    """The same for pages that the tests of a module share; they are checked after the last."""
+    with opening(browser, site_url) as open_by_name:
+        yield open_by_name
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,18 @@
 import itertools
 import re
 import struct
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
 
 from tools import course
+from tools.browser import LIMIT, PREFIX, build_figures, received
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+# Milliseconds. (Playwright's own "networkidle" sometimes waits for ever on a busy machine.)
+SETTLING = 500
 
 
 def test_tab_reaches_the_skip_link_then_the_navigation(desktop):
@@ -31,7 +36,7 @@ def test_tab_reaches_the_skip_link_then_the_navigation(desktop):
 
 def test_formulas_are_typeset_without_a_network(desktop):
     page = desktop.page
-    page.wait_for_load_state("networkidle")  # whatever it still wants to load, it asks for now
+    page.wait_for_timeout(SETTLING)  # whatever it still wants to load, it asks for now
     formulas = page.locator("article .math")
     typeset = page.locator("article .math:has(mjx-container)")
     assert typeset.count() == formulas.count()
@@ -51,7 +56,7 @@ def test_formulas_are_typeset_without_a_network(desktop):
     )
 
 
-FIGURES = r"<([a-z]+-[a-z]+)[^>]*>\n(.*?)\n</\1>"
+FIGURES = r"<([a-z]+(?:-[a-z]+)+)[^>]*>\n(.*?)\n</\1>"
 
 
 def figures_of(path):
@@ -67,69 +72,48 @@ def test_interactive_figures_come_to_life_and_have_a_fallback(desktop, page_name
         element = desktop.page.locator(f"article {name}")
         element.scroll_into_view_if_needed()
         desktop.page.wait_for_function("name => customElements.get(name) !== undefined", arg=name)
-        assert element.locator("input, button, select").count() > 0
+        # Some read their data first.
+        element.locator("input, button, select").first.wait_for(state="attached")
         assert element.get_by_text("On the website of the course").is_hidden()
 
 
 def test_there_are_interactive_figures():
     """The test above would pass on a book that has lost them."""
     names = {name for path in course.chapters() for name, _ in figures_of(path)}
-    assert {"conv-stepper", "stack-calculator", "inception-cost"} <= names
+    assert len(names) == 11, sorted(names)
 
 
-def test_the_site_has_formulas(visit):
-    """The test above would pass on a book whose formulas all got lost."""
-    sources = {
-        path: nbformat.read(path, 4).cells if path.suffix == ".ipynb" else path.read_text("utf-8")
-        for path in course.pages()
-    }
-    with_math = [path for path, source in sources.items() if "$" in str(source)]
-    assert with_math
-    for path in with_math:
-        name = path.relative_to(course.ROOT / "book").with_suffix(".html").as_posix()
-        if "```" in str(sources[path]):
-            continue  # a dollar in a code block of a page without formulas
-        assert visit(name).page.locator("article mjx-container").count() > 0, name
-
-
-def test_search_finds_every_chapter_by_its_title(visit, desktop, page_name):
-    title = desktop.page.locator("article h1").first.evaluate(
-        "h1 => [...h1.childNodes].filter(n => n.nodeName != 'A').map(n => n.textContent).join('')"
+def has_formulas(path):
+    """Whether there is TeX between dollars in the text of a page, outside code."""
+    notebook = path.suffix == ".ipynb"
+    cells = (
+        [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown"]
+        if notebook
+        else [path.read_text("utf-8")]
     )
-    words = re.findall(r"[A-Za-z]{4,}", title)
-    assert words, f"no word to search for in the title {title!r}"
-    # The way a reader does it: the shortcut, the words, Enter.
-    one = visit("index.html")
-    one.page.keyboard.press("Control+k")
-    field = one.page.locator("input[type=search]:visible")
-    field.fill(" ".join(words))
-    field.press("Enter")
-    one.page.wait_for_url("**/search.html?q=*")
-    results = one.page.locator("#search-results li a")
-    # They come one after the other; the summary says when they are all there.
-    one.page.locator("#search-results .search-summary", has_text="found").wait_for()
-    found = results.evaluate_all("links => links.map(a => new URL(a.href).pathname)")
-    assert any(path.endswith(f"/{page_name}.html") for path in found), found
+    code = r"^```(?!\{).*?^```$|`[^`\n]+`"  # ```{glossary} is text
+    text = re.sub(code, "", "\n".join(cells), flags=re.DOTALL | re.MULTILINE)
+    return re.search(r"\$[^$]+\$", text) is not None
 
 
-def test_search_finds_a_word_in_the_text_of_a_chapter(visit, chapter_name):
-    word = longest_word(chapter_name)
-    page = visit(f"search.html?q={word}").page
-    results = page.locator("#search-results li a")
-    # They come one after the other; the summary says when they are all there.
-    page.locator("#search-results .search-summary", has_text="found").wait_for()
-    found = results.evaluate_all("links => links.map(a => new URL(a.href).pathname)")
-    assert any(path.endswith(f"/{chapter_name}.html") for path in found), (word, found)
+def test_pages_show_formulas_where_their_source_has_some(desktop, page_name):
+    """The test of formulas would pass on a book that has lost them."""
+    path = next(path for path in course.pages() if course.page_name(path) == page_name)
+    shown = desktop.page.locator("article mjx-container").count()
+    assert (shown > 0) == has_formulas(path)
 
 
-def longest_word(chapter_name):
-    """The longest word of a chapter's running text: nothing the search would leave out."""
-    path = course.ROOT / "book" / f"{chapter_name}.ipynb"
-    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown"]
-    text = re.sub(r"`[^`]*`|\$[^$]*\$|\([^)]*\)|\{[^}]*\}|<[^>]*>", " ", "\n".join(cells))
-    # Whole words between spaces only: not the halves of "two-dimensional".
-    words = re.findall(r"(?<=\s)[a-z]+(?=[\s.,;])", text.lower())
-    return max(sorted(words), key=len)
+def test_a_first_visit_loads_at_most_two_megabytes(desktop, site):
+    """Unpacked, read to the end, with figures and the fonts of formulas; the cache was empty."""
+    build_figures(desktop.page)
+    desktop.page.wait_for_timeout(SETTLING)
+    sizes = received(desktop.page)
+    # What the browser says that it received are the files of the site, byte by byte.
+    files = {url: site / unquote(urlsplit(url).path).removeprefix(PREFIX) for url in sizes}
+    assert sizes == {url: file.stat().st_size for url, file in files.items()}
+    assert len(sizes) > 15
+    heavy = sorted((size, url) for url, size in sizes.items())[:-6:-1]
+    assert sum(sizes.values()) <= LIMIT, f"the heaviest: {heavy}"
 
 
 CONTRASTS = """() => {
@@ -199,9 +183,35 @@ def test_the_system_setting_chooses_dark(visit):
     assert page.evaluate(CONTRASTS)["page"] < 0.2
 
 
-def test_a_phone_never_scrolls_sideways(visit, page_name):
-    page = visit(f"{page_name}.html", width=390).page
-    page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+@pytest.fixture
+def phone(desktop, visit, page_name):
+    """The page `page_name` 360 pixels wide, with all answers open: as narrow as phones are today.
+
+    Interactive figures are drawn when the page opens, so such a page is opened anew.
+    """
+    path = course.ROOT / "book" / f"{page_name}.ipynb"
+    if path.exists() and figures_of(path):
+        page = visit(f"{page_name}.html", width=360).page
+        page.evaluate(OPEN_ANSWERS)
+        yield page
+        return
+    page = desktop.page
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.evaluate(OPEN_ANSWERS)
+    yield page
+    page.evaluate(OPEN_ANSWERS.replace("true", "false"))
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+OPEN_ANSWERS = """() => {
+    document.querySelectorAll('article details').forEach(answer => { answer.open = true; });
+    return new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+}"""
+
+
+def test_a_phone_never_scrolls_sideways(phone):
+    page = phone
+    assert page.evaluate("() => innerWidth") == 360
     widths = page.evaluate(
         "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
@@ -217,6 +227,81 @@ def test_a_phone_never_scrolls_sideways(visit, page_name):
     )
     assert too_wide == []
     assert widths[0] <= widths[1]
+
+
+SCROLL_BOXES = (
+    'mjx-container[display="true"], pre, .cell_output > .output, .pst-scrollable-table-container'
+)
+
+
+def test_boxes_that_scroll_are_stops_of_the_tab_key_and_no_others(phone):
+    """On the page as a phone shows it; in a wide window the same script looks after them."""
+    boxes = phone.evaluate(
+        """boxes => [...document.querySelectorAll(boxes)]
+            .filter(box => box.checkVisibility())
+            .map(box => [box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight,
+                         box.tabIndex === 0])""",
+        SCROLL_BOXES,
+    )
+    assert [wide for wide, _ in boxes] == [reached for _, reached in boxes]
+
+
+def test_there_are_boxes_that_scroll_and_the_tab_key_reaches_them(visit):
+    """The test above would pass if nothing ever scrolled."""
+    page = visit("foundations/layers.html", width=360).page
+    for kind in ("mjx-container", "pre"):
+        box = page.locator(f"article {kind}[tabindex]").first
+        before = box.evaluate_handle("box => box")
+        box.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("box => box.scrollLeft > 0", arg=before)
+
+
+def test_formulas_need_no_script(browser, site_url):
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(f"{site_url}foundations/layers.html")
+        shown = page.locator("article mjx-math").first.bounding_box()
+        assert shown["width"] > 5
+        assert shown["height"] > 5
+        # For a screen reader: MathML, which the eye does not see.
+        spoken = page.locator("article mjx-assistive-mml math").first
+        clip = spoken.evaluate("math => getComputedStyle(math.parentElement).clip")
+        assert clip == "rect(1px, 1px, 1px, 1px)"
+    finally:
+        context.close()
+
+
+def test_the_end_of_a_page_waits_until_the_beginning_is_there(visit):
+    """At first guessed sizes, then every block has its own: nothing is left out for good."""
+    page = visit("foundations/layers.html").page
+    blocks = "document.querySelectorAll('.bd-article section > *')"
+    waiting = f"""() => [...{blocks}].filter(
+        block => getComputedStyle(block).contentVisibility === 'auto').length"""
+    assert page.evaluate(waiting) == 0
+    height = "() => document.documentElement.scrollHeight"
+    whole = page.evaluate(height)
+    # The rule that makes them wait is there: without the script all of them would.
+    page.evaluate(f"() => {blocks}.forEach(block => block.style.contentVisibility = '')")
+    assert page.evaluate(waiting) > 100
+    # Nothing had been left with a guess for its size.
+    page.add_style_tag(content=".bd-article * { content-visibility: visible !important }")
+    assert abs(page.evaluate(height) - whole) <= 2
+
+
+@pytest.mark.parametrize("by", ["address", "click"])
+def test_a_link_into_a_page_leads_to_its_place(visit, by):
+    """Also when what stands above gets its size after the jump."""
+    page = visit(
+        "foundations/layers.html" + ("#dilated-convolution" if by == "address" else "")
+    ).page
+    heading = page.locator("#dilated-convolution > :is(h1, h2, h3)")
+    if by == "click":
+        page.locator(".bd-sidebar-secondary a[href='#dilated-convolution']").first.click()
+    page.wait_for_timeout(SETTLING)
+    top = heading.bounding_box()["y"]
+    assert 0 <= top < 200
 
 
 def test_the_skip_link_leads_to_the_text(visit):

@@ -1,186 +1,31 @@
 """The interactive figures: their arithmetic against cnnlib, and themselves in a real browser.
 
-The pages are written here and served from a folder laid out like the built book, with the theme's
-own style sheets, so that colours are those the reader sees.
+The figures about detection, costs and the digit have files of their own; what holds for every
+figure is tested here for all.
 """
 
 import functools
-import http.server
 import itertools
 import json
 import random
-import shutil
-import threading
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 
+import figure_pages
 import pytest
 import torch
+from figure_pages import ELEMENTS, NO_BREAK, SOURCE, announced, element, text_of
 from scipy.stats import spearmanr
 from torch import nn
 
 from cnnlib import arithmetic, blocks, functional
-from tools import course, network_comparison
+from tools import figure_scripts, network_comparison
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SOURCE = course.ROOT / "book" / "_static" / "figures"
-ELEMENTS = (
-    "conv-stepper",
-    "stack-calculator",
-    "inception-cost",
-    "channel-shuffle",
-    "network-comparison",
-)
-NO_BREAK = "\u00a0"
-LIMIT = 120_000  # milliseconds; a busy machine is no failure
-PICTURE = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100" viewBox="0 0 2 1">'
-    '<rect width="2" height="1" fill="#0072B2"/></svg>'
-)
-PAGE = """<!DOCTYPE html>
-<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Figures</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="{root}_static/styles/theme.css">
-<link rel="stylesheet" href="{root}_static/styles/pydata-sphinx-theme.css">
-<script type="module" src="{root}_static/figures/figures.mjs"></script>
-</head><body><main><h1>Figures</h1>
-{body}
-</main></body></html>
-"""
-
-
-def element(name: str, attributes: str = "", root: str = "") -> str:
-    picture = f'<p><img alt="a still picture" src="{root}picture.svg"></p>'
-    return f"<{name} {attributes}>\n{picture}\n</{name}>"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def site_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("figures")
-    shutil.copytree(SOURCE, folder / "_static" / "figures")
-    theme = Path(find_spec("pydata_sphinx_theme").origin).parent
-    styles = theme / "theme" / "pydata_sphinx_theme" / "static" / "styles"
-    (folder / "_static" / "styles").mkdir()
-    for name in ("theme.css", "pydata-sphinx-theme.css"):
-        shutil.copy2(styles / name, folder / "_static" / "styles")
-    (folder / "_static" / "basic.css").touch()  # Sphinx's own, which the theme's imports
-    (folder / "picture.svg").write_text(PICTURE, "utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(site_folder):
-    handler = functools.partial(Quiet, directory=str(site_folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@dataclass
-class Opener:
-    """Opens pages with the given body and remembers what went wrong in them."""
-
-    browser: object
-    folder: Path
-    address: str
-    requests: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def __call__(self, body, *, path="page.html", width=1280, before=None, **options):
-        root = "../" * path.count("/")
-        page_file = self.folder / path
-        page_file.parent.mkdir(parents=True, exist_ok=True)
-        page_file.write_text(PAGE.format(root=root, body=body), "utf-8")
-        viewport = {"width": width, "height": 800}
-        context = self.browser.new_context(viewport=viewport, **options)
-        context.set_default_timeout(LIMIT)
-        page = context.new_page()
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("response", self.answered)
-        page.on("console", self.said)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        if before:
-            before(page)
-        page.goto(self.address + path, wait_until="load")
-        if options.get("java_script_enabled", True):
-            page.wait_for_function(
-                "names => names.every(name => "
-                "!document.querySelector(name) || customElements.get(name))",
-                arg=list(ELEMENTS),
-            )
-        return page
-
-    def answered(self, response):
-        if response.status >= 400:
-            self.problems.append(f"{response.status} {response.url}")
-
-    def said(self, message):
-        if message.type in ("error", "warning"):
-            self.problems.append(message.text)
-
-    def check(self):
-        assert self.problems == []
-        assert [url for url in self.requests if not url.startswith((self.address, "data:"))] == []
-
-
-@pytest.fixture
-def open_body(browser, site_folder, address):
-    """Opens pages of one test; nothing may have gone wrong in them at its end."""
-    opener = Opener(browser, site_folder, address)
-    before = set(browser.contexts)
-    yield opener
-    for context in set(browser.contexts) - before:
-        context.close()
-    opener.check()
+site_folder = figure_pages.site_folder
+open_body, javascript = figure_pages.open_body, figure_pages.javascript
 
 
 # --- The arithmetic against cnnlib -------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def javascript(browser, site_folder, address):
-    """Calls a function of a module on many argument lists in one go.
-
-    Gives a list of results; an argument list that the function refuses gives its message.
-    """
-    opener = Opener(browser, site_folder, address)
-    page = opener("", path="empty.html")
-
-    def call(module, function, argument_lists):
-        # As JSON text: Playwright's own way to hand over values is slow on long lists.
-        text = page.evaluate(
-            """async ([module, name, argumentLists]) => {
-                const file = new URL(`_static/figures/${module}`, location.href).href;
-                const imported = await import(file);
-                const { ShapeError } = await import(new URL('arithmetic.mjs', file).href);
-                return JSON.stringify(JSON.parse(argumentLists).map(list => {
-                    try {
-                        return imported[name](...list);
-                    } catch (error) {
-                        if (!(error instanceof ShapeError)) throw error;
-                        return error.message;
-                    }
-                }));
-            }""",
-            [module, function, json.dumps(argument_lists)],
-        )
-        return json.loads(text)
-
-    yield call
-    page.context.close()
-    opener.check()
 
 
 def or_message(function, *arguments, **keywords):
@@ -613,49 +458,32 @@ def test_numbers_are_written_as_in_the_book(javascript):
 # --- In the browser ----------------------------------------------------------------------------
 
 
-def announced(page, name, start):
-    """Wait until the live region of a figure says something that begins so; give all of it."""
-    page.wait_for_function(
-        """([name, start]) => document.querySelector(name).shadowRoot
-            .querySelector('[aria-live=polite]').textContent.replaceAll('\u00a0', ' ')
-            .startsWith(start)""",
-        arg=[name, start],
-    )
-    return page.locator(f"{name} [aria-live=polite]").text_content().replace(NO_BREAK, " ")
-
-
-def text_of(page, name, selector):
-    return page.locator(f"{name} {selector}").inner_text().replace(NO_BREAK, " ")
-
-
 def test_a_page_fetches_the_figures_it_has_from_any_depth(open_body):
     body = element("inception-cost", root="../../")
     page = open_body(body, path="part/chapter/page.html")
     page.get_by_role("slider", name="Input channels").wait_for()
-    loaded = {url.rsplit("/", 1)[1] for url in open_body.requests if url.endswith(".mjs")}
-    assert loaded == {"figures.mjs", "frame.mjs", "arithmetic.mjs", "inception-cost.mjs"}
+    loaded = [url.rsplit("/", 1)[1] for url in open_body.requests if url.endswith(".js")]
+    assert sorted(loaded) == ["arithmetic.js", "frame.js", "inception-cost.js"]
 
 
-def test_a_page_without_figures_fetches_the_entry_alone(open_body):
-    page = open_body("<p>Nothing to play with.</p>")
-    page.wait_for_load_state("networkidle")
-    assert [url.rsplit("/", 1)[1] for url in open_body.requests if url.endswith(".mjs")] == [
-        "figures.mjs"
-    ]
+def test_a_page_without_figures_fetches_nothing(open_body):
+    page = open_body(
+        "<p>Nothing to <em>play</em> with, not even a <code>&lt;roi-align></code>.</p>"
+    )
+    page.wait_for_timeout(500)
+    assert [url for url in open_body.requests if "/figures/" in url.split("_static")[-1]] == []
 
 
 def test_modules_are_not_taken_for_ordinary_scripts():
-    """Jupyter Book puts every *.js below _static/ into every page, without `type="module"`."""
+    """Jupyter Book puts every *.js below _static/ into every page, with or without a figure."""
     names = {path.name for path in SOURCE.iterdir()}
-    assert "figures.mjs" in names
+    assert "frame.mjs" in names
     assert [name for name in names if name.endswith((".js", ".css"))] == []
 
 
-def test_every_element_of_the_entry_can_be_built(open_body):
-    """Also keeps ELEMENTS of this file complete: the tests below run over it."""
-    entry = (SOURCE / "figures.mjs").read_text("utf-8")
-    assert [name for name in ELEMENTS if f'"{name}": "./{name}.mjs"' in entry] == list(ELEMENTS)
-    assert entry.count('": "./') == len(ELEMENTS)
+def test_every_element_can_be_built(open_body):
+    """Also keeps ELEMENTS complete: the tests below run over it."""
+    assert sorted(figure_scripts.elements(figure_scripts.read())) == sorted(ELEMENTS)
     page = open_body("".join(map(element, ELEMENTS)))
     for name in ELEMENTS:
         assert page.locator(name).get_by_role("region").count() == 1
@@ -980,6 +808,12 @@ GROWN = {
     "inception-cost": 'channels="1024" f1="512" f3="512" f5="512"',
     "channel-shuffle": 'groups="4" each="4"',
     "network-comparison": 'x="milliseconds" y="activations" network="shufflenet_v2_x0_5"',
+    "detection-playground": 'preset="crowd" benchmark="coco" threshold="100"',
+    "anchor-labels": 'sizes="32-64-128" ratios="1-2" stride="16"',
+    "roi-align": 'bins="4" samples="3"',
+    "parameter-table": 'network="densenet201"',
+    "draw-a-digit": 'digit="8"',
+    "depthwise-cost": 'from="512" to="512" kernel="7" expansion="8" width="140" down="2"',
 }
 SMALL = {"conv-stepper": STEPPER}
 EVERYTHING = "".join(element(name, GROWN[name]) for name in ELEMENTS)
@@ -1095,7 +929,8 @@ CONTRASTS = """figure => {
     const colour = one => getComputedStyle(one)[one.localName === 'text' ? 'fill' : 'color'];
     const edges = [...root.querySelectorAll(
         '.cell.tap rect, .cell.now rect, .frame, .wire.live, .field-bar, .picture, ' +
-        '.node.live rect')];
+        '.node.live rect, ' +
+        '.box-edge, .object-edge, .curve, .object, .region, .read, .rounded, .ring')];
     return {
         paper: luminance(paper),
         texts: texts.length,
@@ -1149,7 +984,16 @@ def test_everything_has_a_name(open_body):
 FIRST_SLIDERS = {
     "conv-stepper": ("Input size W", "Input 1 × 6 × 6, output 4 × 4, im2col matrix 9 × 16."),
     "inception-cost": ("Input size", "1,334.7"),
+    "depthwise-cost": ("Input channels", "From 72 to 128 channels on a map of 14 × 14: "),
     "channel-shuffle": ("Groups g", "With the shuffle, output 0 depends on"),
+}
+# Where a choice comes first: what is said once the next option is taken.
+FIRST_CHOICES = {
+    "detection-playground": ("Start from", "4 of 6 boxes stay."),
+    "anchor-labels": ("Distance of positions", "288 anchors: "),
+    "draw-a-digit": ("Picture", "The network reads 4: distance "),
+    "parameter-table": ("Network", "googlenet on 224 × 224 pixels"),
+    "roi-align": ("Show", "Bin in row 0, column 0: RoIAlign"),
 }
 
 
@@ -1169,6 +1013,12 @@ def test_the_first_control_is_reached_and_moved_by_keyboard(open_body, name):
         assert first == "Across"
         page.keyboard.press("ArrowDown")  # from multiply-adds to activations
         assert announced(page, name, "resnet50: activation memory 90 MB, top-1 accuracy 76.1 %.")
+        return
+    if name in FIRST_CHOICES:
+        label, start = FIRST_CHOICES[name]
+        assert first == label
+        page.keyboard.press("ArrowDown")
+        assert announced(page, name, start)
         return
     label, start = FIRST_SLIDERS[name]
     assert first == label
@@ -1202,6 +1052,42 @@ def test_without_a_fallback_the_figure_itself_is_printed(open_body):
 
 
 @pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("network-comparison", "network-comparison.json"),
+        ("parameter-table", "parameter-tables/index.json"),
+        ("parameter-table", "parameter-tables/vgg16.json"),
+        ("draw-a-digit", "draw-a-digit.json"),
+    ],
+)
+def test_data_that_cannot_be_loaded_are_said_and_the_still_picture_shown(open_body, name, file):
+    def refuse(page):
+        page.route(f"**/{file}.js", lambda route: route.abort())
+
+    page = open_body(element(name), before=refuse, wait=False)
+    sentence = f"This figure could not be loaded: {file} is missing or damaged. "
+    said = announced(page, name, sentence)
+    assert text_of(page, name, ".message") == said
+    assert page.get_by_alt_text("a still picture").is_visible()
+    assert page.locator(f"{name} :is(button, input, select)").count() == 0
+    assert len(open_body.problems) == 1
+    open_body.problems.clear()  # the request that was refused
+
+
+def test_a_damaged_data_file_is_said(open_body, site_folder):
+    damaged = site_folder / "_static" / "figures" / "draw-a-digit.json.js"
+    whole = damaged.read_text("utf-8")
+    damaged.write_text(whole[:1000], "utf-8")
+    try:
+        page = open_body(element("draw-a-digit"), wait=False)
+        assert announced(page, "draw-a-digit", "This figure could not be loaded: draw-a-digit.json")
+    finally:
+        damaged.write_text(whole, "utf-8")
+    assert len(open_body.problems) == 1  # the browser's own: the script ends too early
+    open_body.problems.clear()
+
+
+@pytest.mark.parametrize(
     ("name", "attribute", "complaint"),
     [
         ("conv-stepper", 'size="9"', "a whole number from 3 to 8"),
@@ -1209,6 +1095,17 @@ def test_without_a_fallback_the_figure_itself_is_printed(open_body):
         ("inception-cost", 'f3="-1"', "a whole number from 16 to 512"),
         ("channel-shuffle", 'groups="2.5"', "a whole number from 1 to 4"),
         ("stack-calculator", 'preset="alexnt"', "three, lenet5, alexnet, vgg16, odd"),
+        ("detection-playground", 'preset="cats"', "duplicates, crowd, loose"),
+        ("detection-playground", 'threshold="0.5"', "a whole number from 0 to 100"),
+        ("anchor-labels", 'sizes="48"', "expected 32, 64, 32-64, 32-64-128"),
+        ("roi-align", 'samples="0"', "a whole number from 1 to 3"),
+        ("roi-align", 'show="both"', "expected align, pool"),
+        ("depthwise-cost", 'expansion="9"', "a whole number from 1 to 8"),
+        ("depthwise-cost", 'down="3"', "expected 2, 4, 8, 16, 32"),
+        ("parameter-table", 'network="vgg61"', "lenet5, cifar_resnet20, unet"),
+        ("parameter-table", 'group="layer"', "expected none, stage, map, kind"),
+        ("parameter-table", 'sort="size"', "expected order, parameters, macs, bytes"),
+        ("draw-a-digit", 'digit="10"', "a whole number from 0 to 9"),
         ("network-comparison", 'x="flops"', "parameters, macs, activations, layers"),
         ("network-comparison", 'network="lenet5"', "alexnet, zfnet, vgg16"),
     ],

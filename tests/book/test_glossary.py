@@ -50,8 +50,9 @@ def test_every_definition_begins_with_the_chinese_name_and_is_short(entries):
         assert len(definition) < 450, f"{term} is longer than a glossary should be"
 
 
-def test_links_lead_to_pages(entries):
+def test_every_definition_says_where_to_read_on_and_the_page_exists(entries):
     for term, definition in entries.items():
+        assert re.search(r"\]\([^)]+\)$", definition.strip()), f"{term} ends without a link"
         for target in re.findall(r"\]\(([^)]+)\)", definition):
             assert (BOOK / target.partition("#")[0]).exists(), f"{term}: {target}"
 

@@ -1,5 +1,6 @@
 """The files of the built book: links, pictures, buttons, and nothing loaded from elsewhere."""
 
+import copy
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -196,3 +197,27 @@ def test_the_search_in_style_sheets_finds_what_it_looks_for(text):
 def test_the_search_in_scripts_finds_what_it_looks_for(text):
     assert JS_LOADS.search(text)
     assert not JS_LOADS.search(re.sub(r"(https:)?//[a-z.]+/", "./", text))
+
+
+def test_chapters_link_the_words_of_the_glossary_where_they_use_them_first(documents):
+    """Read off the pages, without the code that made the links."""
+    # None of these is a part of a longer word of the glossary.
+    words = ["stride", "dropout", "softmax", "epoch", "momentum", "weight decay", "test set"]
+    late, met = [], 0
+    for page, soup in documents.items():
+        if "/" not in page or page.startswith("appendix/") or not soup.article:
+            continue
+        soup = copy.copy(soup)
+        for closed in soup.article.select("pre, code, h1, h2, h3, .cell, .math, figcaption, thead"):
+            closed.decompose()
+        for word in words:
+            texts = soup.article.find_all(string=re.compile(rf"(?<![\w×-]){word}s?(?![\w-])"))
+            use = next((text for text in texts if text.find_parent("a") is None), None)
+            if use is None:
+                continue
+            met += 1
+            target = re.compile(rf"glossary\.html#term-{word.replace(' ', '-')}$")
+            if use.find_previous("a", href=target) is None:
+                late.append(f"{page}: {word}")
+    assert late == []
+    assert met > 30

@@ -10,39 +10,53 @@
 //     </conv-stepper>
 //
 // What stands between the tags is the fallback. It is shown wherever this script does not run: in
-// Colab, on GitHub, in JupyterLab, with scripts switched off, in a book opened as a file:// (modules
-// need a server: `make serve`). It is also what gets printed. Put the element right after the code
+// Colab, on GitHub, in JupyterLab, with scripts switched off; and where the data of a figure cannot
+// be loaded. It is also what gets printed. Put the element right after the code
 // cell that draws the same thing as a still picture: that picture is part of the notebook, so it is
 // there in all these places, and the fallback need only say what can be played with on the website.
-// (A page without cells may have a picture between the tags; a notebook should not, because Colab
-// does not find files of the repository.) Leave the fallback out, and the figure itself is printed.
+// Leave the fallback out, and the figure itself is printed.
+//
+// Where no cell draws the same, put a still picture between the tags, in Markdown and with empty
+// lines around each part, so that Sphinx finds it and takes it along:
+//
+//     <roi-align bins="2">
+//
+//     ![What the picture shows.][roi-align]
+//
+//     On the website of the course an interactive figure stands here: ...
+//
+//     </roi-align>
+//
+//     [roi-align]: data:image/png;base64,
+//
+// `python -m tools.figure_stills` draws the picture and completes the last line, so that the picture
+// is there in Colab, too; the book shows the drawing itself, roi-align.svg.
 //
 // Attributes set where a figure starts. Each module lists its own at the top.
 //
 // HOW IT IS LOADED
 //
-// Sphinx copies book/_static/ and writes a tag with the right relative address into each page:
-//
-//     html_js_files:
-//       - - figures/figures.mjs
-//         - type: module
-//
-// (in _config.yml, below sphinx: config:). That file looks for the elements on the page and imports
-// their modules by addresses relative to itself, so the depth of the page does not matter. There is
-// no build step, no dependency and no network. All files end in .mjs: Jupyter Book writes a tag for
-// an ordinary script into every page for every *.js below _static/, and a module is not one.
+// Browsers refuse modules to a page that was opened from the disk, so `make book` writes each module
+// of this folder as an ordinary script, line by line as it stands here (tools/figure_scripts.py says
+// which forms of import and export it knows). A page gets tags for the scripts that its figures
+// need, each after those that it imports from; a page without figures gets none. Data are *.json
+// files here, read with readData() of data.mjs. There is no dependency and no network. The files
+// end in .mjs: Jupyter Book would write a tag for every *.js below _static/ into every page.
 //
 // WRITING A NEW ONE
 //
 // 1. The arithmetic goes into a module that never touches the document, with the names, the rules
 //    and the error messages of cnnlib. tests/book/test_figures.py compares the two in a browser.
-// 2. The figure extends Figure, fills `this.body` in build(), and calls define().
+// 2. The figure extends Figure, fills `this.body` in build(), and its file ends in define("name", …)
+//    and is named name.mjs. Data that it needs from the start it reads in prepare().
 // 3. Use the controls below: they are large enough for a thumb, work by keyboard, and have names.
 // 4. Whatever the eye sees change, say with this.announce(): one sentence with the new values.
 // 5. Colours are the variables in STYLE. They follow the light and dark theme by themselves,
 //    because custom properties reach into a shadow tree. Never let colour carry a meaning alone.
 // 6. Nothing moves unless asked to. `autoplay` does nothing for readers who prefer less motion.
-// 7. Add the element to figures.mjs.
+
+// How far below or above the window a figure is built: about a screen.
+const NEAR = "800px";
 
 const STYLE = `
 :host {
@@ -119,6 +133,7 @@ svg text { fill: var(--ink); }
   clip-path: inset(50%); white-space: nowrap;
 }
 .fallback { display: none; }
+.failed > .fallback { display: block; margin-top: 0.75rem; }
 @media print {
   .with-fallback > section { display: none; }
   .with-fallback > .fallback { display: block; }
@@ -305,21 +320,29 @@ export class Figure extends HTMLElement {
     const { title, style } = this.constructor;
     this.live = html("p", { class: "hidden-visually", "aria-live": "polite" });
     this.body = html("div", {});
-    this.shadowRoot.append(
-      html("style", {}, STYLE + style),
+    this.frame = html(
+      "div",
+      { class: this.childElementCount ? "with-fallback" : "" },
       html(
-        "div",
-        { class: this.childElementCount ? "with-fallback" : "" },
-        html(
-          "section",
-          { "aria-label": `Interactive figure: ${title}` },
-          html("p", { class: "title" }, title),
-          this.body,
-          this.live,
-        ),
-        html("div", { class: "fallback" }, html("slot")),
+        "section",
+        { "aria-label": `Interactive figure: ${title}` },
+        html("p", { class: "title" }, title),
+        this.body,
+        this.live,
       ),
+      html("div", { class: "fallback" }, html("slot")),
     );
+    this.shadowRoot.append(html("style", {}, STYLE + style), this.frame);
+    const prepared = this.prepare();
+    if (prepared) prepared.then(() => this.start(), (error) => this.fail(error));
+    else this.start();
+  }
+
+  /** Subclasses that need data get them here and give a promise; build() comes after it. */
+  prepare() {}
+
+  /** Build what can be played with. */
+  start() {
     this.build();
     // Drawings are made for the width there is, so that their text never shrinks on a phone.
     let width = this.drawingWidth;
@@ -328,6 +351,14 @@ export class Figure extends HTMLElement {
       width = this.drawingWidth;
       this.redraw();
     }).observe(this.body);
+  }
+
+  /** Say that there are no data, and show the fallback. */
+  fail(error) {
+    const sentence = `This figure could not be loaded: ${error.message}. Reload the page to try again.`;
+    this.body.replaceChildren(html("p", { class: "message" }, sentence));
+    this.frame.classList.add("failed");
+    this.announce(sentence);
   }
 
   /** Pixels that a drawing may be wide; 600 at most, and while the figure is not shown. */
@@ -359,7 +390,28 @@ export class Figure extends HTMLElement {
   }
 }
 
-/** Register a figure under its element name, once. */
+/**
+ * Register a figure under its element name, once.
+ *
+ * Building a figure takes a slow telephone long enough to notice. So where the page has one, this
+ * waits until the reader comes near; until then its still picture stands there.
+ */
 export function define(name, figure) {
-  if (!customElements.get(name)) customElements.define(name, figure);
+  const register = () => {
+    if (!customElements.get(name)) customElements.define(name, figure);
+  };
+  const waiting = document.querySelectorAll(name);
+  if (!waiting.length) return register();
+  const near = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      near.disconnect();
+      register();
+    },
+    { rootMargin: `${NEAR} 0px` },
+  );
+  for (const one of waiting) {
+    one.style.display = "block";
+    near.observe(one);
+  }
 }

@@ -7,11 +7,8 @@
 // The numbers are in network-comparison.json, which tools/network_comparison.py writes.
 
 import { betterInBoth, front, QUANTITIES, rankCorrelation, ticks } from "./comparison.mjs";
+import { readData } from "./data.mjs";
 import { choice, define, Figure, formatCount, formatInteger, html, svg } from "./frame.mjs";
-
-const answer = await fetch(new URL("network-comparison.json", import.meta.url));
-if (!answer.ok) throw new Error(`network-comparison.json: ${answer.status}`);
-const { networks: NETWORKS } = await answer.json();
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)}\u00a0MB`;
 const milliseconds = (value) => `${value.toFixed(value < 9.95 ? 1 : 0)}\u00a0ms`;
@@ -66,10 +63,14 @@ td { text-align: right; }
 th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surface); }
 `;
 
+  async prepare() {
+    this.networks = (await readData("network-comparison.json")).networks;
+  }
+
   build() {
     this.x = this.oneOf("x", "macs", Object.keys(QUANTITIES));
     this.y = this.oneOf("y", "top1", Object.keys(QUANTITIES));
-    this.name = this.oneOf("network", "resnet50", NETWORKS.map(({ name }) => name));
+    this.name = this.oneOf("network", "resnet50", this.networks.map(({ name }) => name));
     const quantities = Object.fromEntries(
       Object.entries(LABELS).map(([key, { label }]) => [key, label]),
     );
@@ -81,7 +82,7 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
       },
     });
     this.networkChoice = select(
-      "Network", "name", Object.fromEntries(NETWORKS.map(({ name }) => [name, name])),
+      "Network", "name", Object.fromEntries(this.networks.map(({ name }) => [name, name])),
     );
     this.plot = html("div");
     this.verdict = html("p", { class: "verdict" });
@@ -119,12 +120,12 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
   }
 
   refresh(aloud = true) {
-    const { x, y } = this;
-    this.network = NETWORKS.find(({ name }) => name === this.name);
+    const { networks, x, y } = this;
+    this.network = networks.find(({ name }) => name === this.name);
     this.networkChoice.input.value = this.name;
     this.verdict.textContent = this.verdictText();
-    const rank = rankCorrelation(NETWORKS.map((one) => one[x]), NETWORKS.map((one) => one[y]));
-    this.together.textContent = `Rank correlation of the two over all ${NETWORKS.length} networks: `
+    const rank = rankCorrelation(networks.map((one) => one[x]), networks.map((one) => one[y]));
+    this.together.textContent = `Rank correlation of the two over all ${networks.length} networks: `
       + `${rank.toFixed(2).replace("-", "−")}.`;
     this.draw();
     this.listNumbers();
@@ -137,7 +138,7 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
       (key) => `${LABELS[key].label.toLowerCase()} ${LABELS[key].text(network[key])}`,
     );
     const start = `${network.name}: ${values.join(", ")}.`;
-    const better = betterInBoth(NETWORKS, x, y, network);
+    const better = betterInBoth(this.networks, x, y, network);
     if (better === null) return start;
     const names = better.map(({ name }) => name).join(", ");
     return `${start} Better in both: ${names || "none"}.`;
@@ -147,7 +148,7 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
   scale(quantity) {
     const { log } = QUANTITIES[quantity];
     const convert = log ? Math.log : (value) => value;
-    const values = NETWORKS.map((one) => one[quantity]);
+    const values = this.networks.map((one) => one[quantity]);
     let [low, high] = [Math.min(...values), Math.max(...values)].map(convert);
     const room = 0.06 * (high - low);
     [low, high] = [low - room, high + room];
@@ -159,7 +160,7 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
   }
 
   draw() {
-    const { x, y } = this;
+    const { networks, x, y } = this;
     const width = this.drawingWidth;
     const [across, up] = [this.scale(x), this.scale(y)];
     const right = width - SIZE.right;
@@ -169,7 +170,7 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
     const text = (content, place) => svg("text", { "font-size": 12, ...place }, content);
     const drawing = svg("svg", {
       width, viewBox: `0 0 ${width} ${SIZE.height}`, role: "img",
-      "aria-label": `${NETWORKS.length} networks, ${LABELS[x].label} across and ${LABELS[y].label} `
+      "aria-label": `${networks.length} networks, ${LABELS[x].label} across and ${LABELS[y].label} `
         + `upwards. ${this.network.name} is marked.`,
     });
     let free = 0; // where the next mark may begin, so that marks do not run into each other
@@ -193,9 +194,9 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
       text(`${LABELS[x].label} →`, { x: right, y: SIZE.height - 4, "text-anchor": "end" }),
       text(`↑ ${LABELS[y].label}`, { x: 0, y: 12 }),
     );
-    const best = new Set(front(NETWORKS, x, y));
+    const best = new Set(front(networks, x, y));
     const judged = QUANTITIES[x].better && QUANTITIES[y].better;
-    for (const one of NETWORKS) {
+    for (const one of networks) {
       const beaten = judged && !best.has(one.name) ? " beaten" : "";
       drawing.append(svg("path", {
         class: `point ${eraOf(one)}${beaten}`, d: SHAPES[eraOf(one)],
@@ -221,7 +222,7 @@ th, td { padding: 0.15rem 0.8rem 0.15rem 0; border-bottom: 1px solid var(--surfa
 
   listNumbers() {
     const keys = [...new Set([this.x, this.y])];
-    const rows = [...NETWORKS].sort((a, b) => a[this.x] - b[this.x]).map((one) => html("tr", {},
+    const rows = [...this.networks].sort((a, b) => a[this.x] - b[this.x]).map((one) => html("tr", {},
       html("th", { scope: "row" }, one.name),
       ...keys.map((key) => html("td", {}, LABELS[key].text(one[key])))));
     this.table.replaceChildren(html("table", {},
