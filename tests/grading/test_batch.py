@@ -454,25 +454,34 @@ def in_child(action):
     return os.waitpid(child, 0)[1]
 
 
+def steps_of(room):
+    """How many steps a whole run takes."""
+    counter = Bomb()
+    with pytest.MonkeyPatch.context() as patch:
+        counter.arm(patch)
+        room.grade()
+    counter.disarm()
+    return counter.count
+
+
 def test_a_run_killed_at_any_step_resumes_to_the_same_gradebook(template, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DB", "set by Room.grade")
     whole = copy_of(template, tmp_path / "whole")
     whole.submit("eve", b"", when=WHEN)  # a broken one among them
-    counter = Bomb()
-    with pytest.MonkeyPatch.context() as patch:
-        counter.arm(patch)
-        whole.grade()
-    counter.disarm()
+    steps = steps_of(whole)
     expected = whole.everything
     assert len(expected[1]) == 5
-    steps = counter.count
     assert steps > 100
+    # The second run has at least the steps of one with nothing to do, whatever the first left.
+    least = steps_of(whole)
+    assert 20 < least < steps
     # From the first statement of the registration to the last file, and twice in a row.
-    fuses = [2, *(round(steps * part) for part in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85)), steps - 1]
-    for number, fuse in enumerate(fuses):
+    parts = [0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1]
+    for number, part in enumerate(parts):
+        fuse, second_fuse = (max(2, round(part * (count - 1))) for count in (steps, least))
         killed = copy_of(template, tmp_path / f"killed{number}")
         killed.submit("eve", b"", when=WHEN)
-        for next_fuse in (fuse, max(2, fuse // 3)):
+        for next_fuse in (fuse, second_fuse):
 
             def run_with_bomb(killed=killed, fuse=next_fuse):
                 with pytest.MonkeyPatch.context() as patch:
