@@ -33,11 +33,6 @@ NOTE = (
     "right and wrong, and stubs), gradebook written; scores compared afterwards. Ours: split, "
     "isolated, {workers} workers, summary page included. nbgrader grades one after the other."
 )
-OURS = (
-    "import argparse, sys; from grading import batch; parser = argparse.ArgumentParser(); "
-    "batch.add_command(parser.add_subparsers()); options = parser.parse_args(); "
-    "sys.exit(options.run(options))"
-)
 
 
 def comparisons(count: int = SUBMISSIONS) -> Iterator[Comparison]:
@@ -116,7 +111,7 @@ class Course:
         """Our way."""
         seed = ["--seed-file", str(self.folder / "seed")]
         options = ["--workers", str(WORKERS), "--force", *seed]
-        self.timed("grading", "-c", OURS, "grade", ASSIGNMENT, *options)
+        self.timed("grading", "-m", "grading", "grade", ASSIGNMENT, *options)
 
     def autograde(self) -> None:
         """nbgrader's way."""

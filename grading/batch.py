@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import gc
 import glob
 import os
 import signal
@@ -550,8 +551,11 @@ def run_grade(options: argparse.Namespace) -> int:
     """Run ``grade``; see `grade_in`."""
     root = Path.cwd()
     warm = _start_early(root, options)
+    gc.disable()
     from grading import gradebook, report
 
+    gc.freeze()  # what nbgrader is made of stays; no collection needs to look at it again
+    gc.enable()
     try:
         return grade_in(root, options, write_summary=report.write_summary, warm=warm)
     except (BatchError, PoolError, IsolationError, gradebook.GradebookError) as error:

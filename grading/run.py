@@ -96,6 +96,7 @@ class Grader:
             IsolationError: This machine cannot isolate submissions.
         """
         self.wait_until_ready()
+        self.warm.fork_ahead(self.limits)  # while this process reads the submission
         start = time.monotonic()
         source_cells, task_rules = _read_source(source)
         manifest = {
@@ -298,6 +299,7 @@ class _Run:
         with channel:
             socket.send_fds(control, [b"F"], [channel.fileno()])
         wire.send_frame(control, json.dumps(previous).encode())
+        self.warm.fork_ahead(self.limits)  # for the next submission, while this one runs
         self.clock = _Clock(self.clock.index)
 
     def end_student(self) -> dict:

@@ -22,6 +22,7 @@ import importlib.util
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -31,12 +32,13 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NamedTuple, NoReturn
 
 from grading import cgroups
 
 MEBIBYTE = 1024 * 1024
 UNPRIVILEGED = 65534  # "nobody" on every Linux
+ROLES = ("checker", "student")
 START_SECONDS = 600.0  # importing torch on a very busy machine
 _CONTROL_BYTES = 2 * MEBIBYTE
 _HERE = Path(__file__).resolve().parent
@@ -303,6 +305,14 @@ class Session:
             group.end()
 
 
+class _Ahead(NamedTuple):
+    """A process that was forked before it was needed."""
+
+    limits: Limits
+    session: Session
+    channel: socket.socket
+
+
 class WarmParent:
     """A warm parent, or a twin of one. Use as a context manager; leaving it ends every fork."""
 
@@ -344,6 +354,7 @@ class WarmParent:
         self.groups = cgroups.here()
         self.control = control
         self.sessions: dict[int, Session] = {}
+        self.ahead: dict[str, _Ahead] = {}  # by role
         self.count = 0
         self.ready = False
         self.process: subprocess.Popen | None = None
@@ -436,6 +447,36 @@ class WarmParent:
             trial: One on trial sends a byte when all its walls stand, and ends.
         """
         self.wait_until_ready(limits)
+        ahead = None if trial else self._take_ahead(role, limits)
+        return (ahead.session, ahead.channel) if ahead else self._fork(role, limits, trial=trial)
+
+    def fork_ahead(self, limits: Limits) -> None:
+        """Fork one process of each role before it is asked for, if there is none yet.
+
+        A fork and its namespaces take the kernel many milliseconds, which would otherwise pass
+        between two submissions with nothing else to do. A process waits within its own walls, and
+        is used for one submission like any other.
+        """
+        for role in ROLES:
+            if role not in self.ahead:
+                self.ahead[role] = _Ahead(limits, *self._fork(role, limits))
+
+    def _take_ahead(self, role: str, limits: Limits) -> _Ahead | None:
+        """What was forked ahead for this role, unless it ended or has other limits."""
+        ahead = self.ahead.pop(role, None)
+        if ahead is None:
+            return None
+        while select.select([self.control], [], [], 0)[0]:
+            self._dispatch(self._receive(0))
+        if ahead.session.report is None and ahead.limits == limits:
+            return ahead
+        ahead.channel.close()
+        self.end(ahead.session)
+        return None
+
+    def _fork(
+        self, role: str, limits: Limits, *, trial: bool = False
+    ) -> tuple[Session, socket.socket]:
         self.count += 1
         session = Session(self.count, self.groups.make(limits))
         ours, theirs = socket.socketpair()
@@ -486,6 +527,8 @@ class WarmParent:
     def close(self) -> None:
         """End the warm parent and everything forked from it."""
         self.control.close()
+        for ahead in self.ahead.values():
+            ahead.channel.close()
         if self.process is not None:
             try:
                 self.process.wait(1.0)

@@ -430,7 +430,9 @@ class _Student:
         else:
             kind = "function" if isinstance(value, _FUNCTION_TYPES) else "object"
         ancestors = tuple(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
-        specials = tuple(name for name in SPECIALS if _defines(cls, name))
+        # A stand-in for a function or a class has the same methods whatever is behind it.
+        asked = SPECIALS if kind in ("module", "object") else ()
+        specials = tuple(name for name in asked if _defines(cls, name))
         name = str(getattr(value, "__name__", cls.__name__))
         return "handle", (number, kind, name[:200], ancestors[:64], specials)
 

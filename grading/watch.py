@@ -22,6 +22,7 @@ known only as far as text and watch tell, and an instructor can read the cell.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import sys
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 _KNOWN_CODES = 100_000
+_KNOWN_FUNCTIONS = 10_000
 
 
 def _sides(*names: str) -> set[str]:
@@ -165,17 +167,22 @@ class Watch:
     def active(self) -> Iterator[None]:
         """Watch what runs inside."""
         before = sys.getprofile(), threading.getprofile()
-        notice = self.noticer()
-        threading.setprofile(notice)
+        threading.setprofile(self.notice)
         try:
-            with _operations_watched_by(self) if self.names else contextlib.nullcontext():
-                sys.setprofile(notice)
+            with self.operations if self.names else contextlib.nullcontext():
+                sys.setprofile(self.notice)
                 yield
         finally:
             sys.setprofile(before[0])
             threading.setprofile(before[1])  # type: ignore[arg-type]
 
-    def noticer(self) -> Callable[[types.FrameType, str, Any], None]:
+    @functools.cached_property
+    def operations(self) -> contextlib.AbstractContextManager:
+        """Watches the operations on tensors. Made once: there are hundreds of calls to watch."""
+        return _operations_watched_by(self)
+
+    @functools.cached_property
+    def notice(self) -> Callable[[types.FrameType, str, Any], None]:
         """The function that Python calls for every call and return."""
         # Names of its own, and the usual answer without another call: it runs for everything that
         # the student's code does, and most of the cost of having rules is here.
@@ -289,23 +296,24 @@ def _of_torch(names: frozenset[str]) -> list[tuple[Any, str]]:
 def _operations_watched_by(watch: Watch) -> contextlib.AbstractContextManager:
     from torch.overrides import TorchFunctionMode
 
-    endings = watch.endings
-    objects = {value for value, _ in watch.objects.values()}
+    harmless: set[Any] = set()
+
+    def look_at(function: Any) -> None:
+        label = watch.label_of(function)
+        if label is None:
+            if len(harmless) < _KNOWN_FUNCTIONS:
+                harmless.add(function)
+        elif not _is_ours(sys._getframe(2)):
+            watch.broken.add(label)
 
     class Mode(TorchFunctionMode):
         def __torch_function__(
             self, function: Any, kinds: Any, args: tuple = (), kwargs: dict | None = None
         ) -> Any:
-            # Runs for every operation, and each call in here would be noticed in turn: the rest
-            # is left to `label_of` only where the name asks for it.
-            try:
-                name = function.__name__
-            except AttributeError:
-                name = ""
-            if name in endings or "." in name or function in objects:
-                label = watch.label_of(function)
-                if label is not None and not _is_ours(sys._getframe(1)):
-                    watch.broken.add(label)
+            # Runs for every operation, and each call in here would be noticed in turn: so one
+            # look at each function, and only a search in a set from then on.
+            if function not in harmless:
+                look_at(function)
             return function(*args, **kwargs) if kwargs else function(*args)
 
     return Mode()
