@@ -262,10 +262,15 @@ class _Definition:
     by_student: bool
 
     @cached_property
+    def parts(self) -> list[ast.AST]:
+        """All nodes below; walked through once, because several searches need them."""
+        return list(ast.walk(self.node))
+
+    @cached_property
     def imports(self) -> dict[str, list[str]]:
         """What is imported inside, by name."""
         inside: defaultdict[str, list[str]] = defaultdict(list)
-        for node in ast.walk(self.node):
+        for node in self.parts:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 for name, path in _bindings(node).items():
                     inside[name].append(path)
@@ -275,14 +280,14 @@ class _Definition:
     def locals(self) -> dict[str, list[ast.expr]]:
         """Names that belong to the function itself, with what is assigned to them."""
         own = isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        return _locals(self.node) if own else {}
+        return _locals(self.parts) if own else {}
 
     @cached_property
     def assigned(self) -> dict[str, list[ast.expr]]:
         """What a statement outside any function assigns, by name."""
         found: defaultdict[str, list[ast.expr]] = defaultdict(list)
         if not isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            for part in ast.walk(self.node):
+            for part in self.parts:
                 for name, value in _pairs(part):
                     found[name].append(value)
         return dict(found)
@@ -337,7 +342,7 @@ class _Search:
             if id(definition.node) in seen or not definition.by_student:
                 continue
             seen.add(id(definition.node))
-            for node, line in self.nodes(definition.node):
+            for node, line in self.nodes(definition):
                 self.steps += 1
                 if self.steps > MAX_STEPS:
                     return None
@@ -351,10 +356,10 @@ class _Search:
                     waiting += self.known.names.get(node.id, [])
         return None
 
-    def nodes(self, statement: ast.stmt) -> Iterator[tuple[ast.AST, int]]:
+    def nodes(self, definition: _Definition) -> Iterator[tuple[ast.AST, int]]:
         """All nodes below with their lines, those of code in string literals included."""
-        for part in ast.walk(statement):
-            line = getattr(part, "lineno", statement.lineno)
+        for part in definition.parts:
+            line = getattr(part, "lineno", definition.node.lineno)
             yield part, line
             if not isinstance(part, ast.Call) or not part.args:
                 continue
@@ -541,18 +546,22 @@ def _pairs(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
                     yield one.id, other
 
 
-def _locals(node: ast.AST) -> dict[str, list[ast.expr]]:
-    """Names of a function's own, with the expressions that are assigned to them."""
+def _locals(parts: list[ast.AST]) -> dict[str, list[ast.expr]]:
+    """Names of a function's own, with the expressions that are assigned to them.
+
+    Args:
+        parts: All nodes of the function.
+    """
     found: dict[str, list[ast.expr]] = {}
     outside: set[str] = set()
-    for part in ast.walk(node):
+    for part in parts:
         if isinstance(part, ast.arg):
             found.setdefault(part.arg, [])
         elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
             found.setdefault(part.id, [])
         elif isinstance(part, ast.Global):
             outside |= set(part.names)
-    for part in ast.walk(node):
+    for part in parts:
         for name, value in _pairs(part):
             found[name].append(value)
         if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):

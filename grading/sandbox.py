@@ -474,6 +474,13 @@ class WarmParent:
         self.end(ahead.session)
         return None
 
+    def end_ahead(self) -> None:
+        """End what was forked ahead and not used."""
+        while self.ahead:
+            _, ahead = self.ahead.popitem()
+            ahead.channel.close()
+            self.end(ahead.session)
+
     def _fork(
         self, role: str, limits: Limits, *, trial: bool = False
     ) -> tuple[Session, socket.socket]:
@@ -557,6 +564,8 @@ class WarmParent:
             data = self.control.recv(_CONTROL_BYTES)
         except TimeoutError:
             return None
+        except ConnectionResetError:  # it ended without having read our last order
+            data = b""
         if not data:
             if self.ready:
                 raise IsolationError("the sandbox has ended")
@@ -571,6 +580,7 @@ class WarmParent:
             refused = message.pop("group_refused", 0)
             if refused and session.group is not None:
                 self.groups.give_up(f"a process could not join its group: {os.strerror(refused)}")
+            del self.sessions[session.number]
             session.settle(message)
         elif message["event"] == "usage":
             session.usage = (message["cpu"], message["memory"])

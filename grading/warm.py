@@ -81,7 +81,7 @@ def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
         for entry in entries.values():
             entry.prepare()
         gathering.join()
-        threads = _thread_count()
+        threads = _threads_left()
         if isolated and threads != 1:
             raise RuntimeError(f"the warm parent has {threads} threads; a fork needs exactly one")
         # Objects that exist now are shared by all forks; a collection in a child would copy them.
@@ -115,6 +115,14 @@ def _preload(names: tuple[str, ...]) -> list[str]:
     # few times: without it they cost a tenth, and the networks of an assignment hardly more.
     torch.backends.mkldnn.enabled = False
     return missing
+
+
+def _threads_left() -> int:
+    """How many threads there are, once one that was joined has had the time to leave the kernel."""
+    end = time.monotonic() + GRACE_SECONDS
+    while (count := _thread_count()) > 1 and time.monotonic() < end:
+        time.sleep(0.001)
+    return count
 
 
 def _thread_count() -> int:

@@ -187,11 +187,14 @@ def javascript(browser, site_folder):
 
 
 def announced(page, name, start):
-    """Wait until the live region of a figure says something that begins so; give all of it."""
+    """Wait until the live region of a figure says something that begins so; give all of it.
+
+    On a slow machine it may say something between two keys, too: so with nothing left to say.
+    """
     page.wait_for_function(
-        """([name, start]) => document.querySelector(name).shadowRoot
-            .querySelector('[aria-live=polite]').textContent.replaceAll('\u00a0', ' ')
-            .startsWith(start)""",
+        """([name, start]) => document.querySelector(name).waiting === null &&
+            document.querySelector(name).shadowRoot.querySelector('[aria-live=polite]')
+            .textContent.replaceAll('\u00a0', ' ').startsWith(start)""",
         arg=[name, start],
     )
     return page.locator(f"{name} [aria-live=polite]").text_content().replace(NO_BREAK, " ")

@@ -790,10 +790,12 @@ def test_the_first_line_of_a_submission_runs_in_its_group(
     real, without_limits, grader, source, right, monkeypatch
 ):
     grader.wait_until_ready()
+    grader.warm.end_ahead()
     monkeypatch.setattr(grader.warm, "groups", cgroups.Groups(real))
     right.insert("print(open('/proc/self/cgroup').read())")
     result = grader.grade(source.bytes, right.bytes, seed="a")
     assert outcome(result) == FULL
+    grader.warm.end_ahead()
     said = "".join(cell.get("output", "") for cell in result["cells"])
     name = re.search(rf"0::\S*/{real.name}/({cgroups.LEAF}\.\S+)", said)
     assert name is not None, said
@@ -807,6 +809,7 @@ def test_only_the_worker_is_in_the_group_and_the_keeper_tells_how_it_ended(
     real, without_limits, grader, monkeypatch
 ):
     grader.wait_until_ready()
+    grader.warm.end_ahead()
     monkeypatch.setattr(grader.warm, "groups", cgroups.Groups(real))
     session, channel = grader.warm.start("student", grader.limits)
     with channel:

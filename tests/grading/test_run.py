@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,48 @@ def test_a_twin_grades_and_ends_with_the_first(source, right):
             warm.close()
             with pytest.raises(sandbox.IsolationError, match="has ended"):
                 grader.grade(source.bytes, right.bytes, seed="s")
+
+
+def test_each_submission_has_processes_of_its_own_that_were_forked_ahead(grader, source, right):
+    grader.wait_until_ready()
+    grader.warm.end_ahead()
+    assert grader.warm.sessions == {}
+    seen = []
+    for _ in range(2):
+        ready = grader.warm.count
+        result = grader.grade(source.bytes, right.bytes, seed="s")
+        assert outcome(result) == FULL
+        seen.append({ahead.session.number for ahead in grader.warm.ahead.values()})
+        assert set(grader.warm.sessions) == seen[-1]  # those that waited this time are gone
+        assert grader.warm.count == ready + (4 if len(seen) == 1 else 2)
+    assert len(seen[0] | seen[1]) == 4
+
+
+def test_a_process_that_ended_while_it_waited_is_replaced(grader, source, right):
+    grader.wait_until_ready()
+    grader.warm.fork_ahead(grader.limits)
+    for ahead in dict(grader.warm.ahead).values():
+        grader.warm._send({"op": "end", "id": ahead.session.number})
+        assert grader.warm.wait_for_end(ahead.session, 60)["reason"] == "ended by the grader"
+    assert outcome(grader.grade(source.bytes, right.bytes, seed="s")) == FULL
+
+
+def test_a_process_forked_ahead_serves_only_under_its_own_limits(grader):
+    grader.wait_until_ready()
+    grader.warm.end_ahead()
+    grader.warm.fork_ahead(grader.limits)
+    waiting = grader.warm.ahead["student"].session
+    other = replace(grader.limits, memory_bytes=grader.limits.memory_bytes // 2)
+    session, channel = grader.warm.start("student", other)
+    with channel:
+        assert session is not waiting
+        assert waiting.report["reason"] == "ended by the grader"
+    grader.warm.end(session)
+    checker = grader.warm.ahead["checker"].session
+    session, channel = grader.warm.start("checker", grader.limits)
+    with channel:
+        assert session is checker
+    grader.warm.end(session)
 
 
 @pytest.mark.parametrize("as_root", [True, False])

@@ -373,6 +373,7 @@ export class Figure extends HTMLElement {
   announce(sentence) {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
+      this.waiting = null;
       this.live.textContent = sentence;
     }, 250);
   }
