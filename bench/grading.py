@@ -21,7 +21,7 @@ from types import ModuleType
 
 import nbformat
 
-from bench.harness import Comparison, environment, measure, table
+from bench.harness import Comparison, Seconds, environment, measure, table
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSIGNMENT = "a1_layers"
@@ -29,28 +29,51 @@ SUBMISSIONS, QUICK_SUBMISSIONS = 24, 4
 WORKERS = 2
 MOST_REPETITIONS = 1  # after the warm-up; stock takes minutes for each
 NOTE = (
-    "Both from an empty start: imports, {count} submissions of {assignment} (answers of the bank, "
-    "right and wrong, and stubs), gradebook written; scores compared afterwards. Ours: split, "
-    "isolated, {workers} workers, summary page included. nbgrader grades one after the other."
+    "Both from an empty start: imports, submissions of {assignment} (answers of the bank, right "
+    "and wrong, and stubs), gradebook written; scores compared afterwards. Ours: split, isolated, "
+    "{workers} workers, summary page included. nbgrader grades one after the other."
+)
+NOTE_FURTHER = (
+    "A further submission: the difference between the two classes, so without what either program "
+    "takes to start."
 )
 
 
 def comparisons(count: int = SUBMISSIONS) -> Iterator[Comparison]:
+    """A small class, one of `count`, and from both what each further submission takes."""
     if not (ROOT / "solutions" / ASSIGNMENT).is_dir():
         print("grading: left out, needs the instructor's tree", file=sys.stderr)
         return
+    peer = f"nbgrader {version('nbgrader')} autograde"
     with tempfile.TemporaryDirectory(prefix="bench-grading-") as scratch:
-        ours, stock = Course(Path(scratch) / "ours"), Course(Path(scratch) / "stock")
-        for course in (ours, stock):
-            course.set_up(count)
-        yield Comparison(
-            name="grade",
-            workload=f"{count} × {ASSIGNMENT}",
-            ours=ours.grade,
-            peers={f"nbgrader {version('nbgrader')} autograde": stock.autograde},
-            note=NOTE.format(count=count, assignment=ASSIGNMENT, workers=WORKERS),
-        )
-        compare_scores(ours.scores(), stock.scores())
+        classes = []
+        for size in sorted({QUICK_SUBMISSIONS, count}):
+            ours, stock = (Course(Path(scratch) / f"{who}{size}") for who in ("ours", "stock"))
+            for course in (ours, stock):
+                course.set_up(size)
+            yield Comparison(
+                name="grade",
+                workload=f"{size} × {ASSIGNMENT}",
+                ours=ours.grade,
+                peers={peer: stock.autograde},
+                note=NOTE.format(assignment=ASSIGNMENT, workers=WORKERS),
+            )
+            compare_scores(ours.scores(), stock.scores())
+            classes.append((ours, stock))
+        if len(classes) == 2:
+            small, large = classes
+            yield Comparison(
+                name="grade",
+                workload="a further submission",
+                ours=lambda: further(small[0], large[0]),
+                peers={peer: lambda: further(small[1], large[1])},
+                note=NOTE_FURTHER,
+            )
+
+
+def further(small: Course, large: Course) -> Seconds:
+    """What one more submission takes, by the latest runs of two classes."""
+    return Seconds((large.seconds - small.seconds) / (large.count - small.count))
 
 
 class Course:
@@ -59,6 +82,7 @@ class Course:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.count = 0
+        self.seconds = 0.0  # of the latest run
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -103,9 +127,9 @@ class Course:
     def timed(self, name: str, *arguments: str) -> None:
         start = time.perf_counter()
         self.run(*arguments)
-        seconds = time.perf_counter() - start
-        rate = 60 * self.count / seconds
-        print(f"{name}: {self.count} in {seconds:.1f} s, {rate:.1f} a minute", file=sys.stderr)
+        self.seconds = time.perf_counter() - start
+        rate = 60 * self.count / self.seconds
+        print(f"{name}: {self.count} in {self.seconds:.1f} s, {rate:.1f} a minute", file=sys.stderr)
 
     def grade(self) -> None:
         """Our way."""
@@ -167,10 +191,19 @@ def load_bank() -> ModuleType:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.grading", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SUBMISSIONS} submissions")
+    parser.add_argument(
+        "--submissions",
+        type=int,
+        default=SUBMISSIONS,
+        metavar="N",
+        help="how many (default: %(default)s); the start weighs less in a larger class",
+    )
     parser.add_argument("--repetitions", type=int, default=MOST_REPETITIONS, metavar="N")
     arguments = parser.parse_args()
     print(", ".join(f"{key} {value}" for key, value in environment().items()), flush=True)
-    count = QUICK_SUBMISSIONS if arguments.quick else SUBMISSIONS
+    count = QUICK_SUBMISSIONS if arguments.quick else arguments.submissions
+    if count < 1:
+        parser.error(f"--submissions must be at least 1, not {count}")
     results = [measure(one, arguments.repetitions) for one in comparisons(count)]
     print(table(results))
     return 0

@@ -1,9 +1,9 @@
 """The warm parent: a process inside the sandbox that is forked twice per submission.
 
 Importing torch takes seconds, a fork takes milliseconds. This process imports what assignments
-use, runs no foreign code and starts no thread, and then only forks: a student's process and a
-checker's for each submission. It runs inside the mounts and namespaces that `grading.sandbox` has
-bubblewrap make. Each fork goes through three processes:
+use, runs no foreign code, has no thread left when it is done, and then only forks: a student's
+process and a checker's for each submission, ordered ahead of time. It runs inside the mounts and
+namespaces that `grading.sandbox` has bubblewrap make. Each fork goes through three processes:
 
 * the **doorman** enters fresh user, PID, mount, IPC, UTS, network and cgroup namespaces and waits;
 * the **keeper**, process 1 of the new PID namespace, mounts its own ``/proc``, ``/tmp`` and
