@@ -429,14 +429,15 @@ class _Keeper:
                 return True
         return True
 
-    def reap(self) -> None:
+    def reap(self) -> bool:
+        """Take note of what has ended; says whether anything is left."""
         while True:
             try:
                 pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             self.reaped_cpu += used.ru_utime + used.ru_stime
             if pid == self.worker:
                 self.status = status
@@ -459,6 +460,10 @@ class _Keeper:
             self.reason = self.reason or "cpu"
 
     def kill_all(self) -> None:
+        """End everything, and wait until it is gone: the report says that nothing is left.
+
+        Process 1 is the parent of every process of its namespace that has lost its own.
+        """
         if self.isolated:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
@@ -467,8 +472,7 @@ class _Keeper:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(target, signal.SIGKILL)
         end = time.monotonic() + GRACE_SECONDS
-        while self.status is None and time.monotonic() < end:
-            self.reap()
+        while self.reap() and time.monotonic() < end:
             time.sleep(0.002)
 
     def write_report(self) -> None:

@@ -859,10 +859,12 @@ def left_behind():
     )
 
 
-def test_nothing_is_left_behind(grader, source, right):
+@pytest.mark.parametrize("attempt", range(5))  # a process that is late is not late every time
+def test_nothing_is_left_behind(grader, source, right, attempt):
     right.insert("""
 import subprocess, os
-subprocess.Popen(["sleep", "300"], start_new_session=True)
+for _ in range(5):
+    subprocess.Popen(["sleep", "300"], start_new_session=True)
 if os.fork() == 0:
     os.setsid()
     import time
