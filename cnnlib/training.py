@@ -13,6 +13,7 @@ import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -110,6 +111,26 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that students call still use this generator
     torch.manual_seed(seed)  # seeds the GPUs too
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Within it, new layers and tensors have 64 bits a number (float64) instead of 32.
+
+    For experiments whose digits should not depend on the processor. Processors add in different
+    orders, so their results differ in the last digits, and a training amplifies that: in float32,
+    after some hundred updates, to something one can see in a result. float64 has nine digits more.
+    `net.double()` converts a network after its weights were drawn; here they are drawn in float64.
+
+    Data have to be converted as well, see `ImageSet.double`. Half as fast or slower on a CPU, much
+    slower on most GPUs, and not supported at all on Apple's.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def pick_device() -> torch.device:

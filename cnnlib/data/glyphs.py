@@ -251,12 +251,12 @@ def _font(face: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def _random_transforms(count: int, jitter: float, generator: torch.Generator) -> Tensor:
-    """Maps from places in the result to places in the rendered letter, (count, 2, 3).
+    """Maps from places in the result to places in the rendered letter, float64 (count, 2, 3).
 
     The coordinates are those of `torch.nn.functional.affine_grid`: -1 to 1 over the picture.
     """
     turn, slant, scale, dx, dy = (
-        (2 * torch.rand(5, count, generator=generator) - 1)
+        (2 * torch.rand(5, count, generator=generator).double() - 1)
         * jitter
         * torch.tensor(
             [
@@ -277,7 +277,13 @@ def _random_transforms(count: int, jitter: float, generator: torch.Generator) ->
 
 
 def _warped(plain: Tensor, transforms: Tensor, image_size: int) -> Tensor:
-    """Jittered letters: (n, 1, 64, 64) and (n, 2, 3) give (n, 1, image_size, image_size)."""
+    """Jittered letters: (n, 1, 64, 64) and (n, 2, 3) give (n, 1, image_size, image_size).
+
+    Computed in double precision and rounded to float32 at the end: the last bits of single
+    precision differ from processor to processor, and a training amplifies such differences.
+    """
     grid = F.affine_grid(transforms, list(plain.shape), align_corners=False)
-    moved = F.grid_sample(plain, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return resize(moved, image_size)
+    moved = F.grid_sample(
+        plain.double(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    return resize(moved, image_size).float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ class ImageSet(Dataset):
     indexing with a slice, a list or a tensor of indices gives a pair of batches.
 
     Attributes:
-        images: Float32 tensor of shape (N, C, H, W) with values from 0 to 1.
+        images: Tensor of shape (N, C, H, W) with values from 0 to 1; float32 unless `double` was
+            called.
         labels: Int64 tensor of shape (N,), each from 0 to `len(classes) - 1`.
         classes: Name of each class, in the order of the labels.
         name: What the set is, for titles and messages.
@@ -71,6 +72,13 @@ class ImageSet(Dataset):
             self.name if name is None else name,
             None if self.groups is None else self.groups[indices],
         )
+
+    def double(self) -> ImageSet:
+        """The same set with its images in double precision (float64); compare `nn.Module.double`.
+
+        For experiments whose printed digits must not depend on how a processor rounds.
+        """
+        return replace(self, images=self.images.double())
 
     def loader(self, batch_size: int = 64, *, shuffle: bool = False, seed: int = 0) -> DataLoader:
         """Batches `(images, labels)` of shapes (B, C, H, W) and (B,); the last may be smaller.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -72,7 +72,8 @@ class SceneSet(Dataset):
     M, the number of objects, differs from picture to picture and may be 0.
 
     Attributes:
-        images: Float32 tensor of shape (N, 3, H, W) with values from 0 to 1.
+        images: Tensor of shape (N, 3, H, W) with values from 0 to 1; float32 unless `double` was
+            called.
         targets: One dictionary for each picture.
         classes: Name of each class, "background" first.
         name: What the set is, for titles and messages.
@@ -121,6 +122,10 @@ class SceneSet(Dataset):
             self.classes,
             self.name if name is None else name,
         )
+
+    def double(self) -> SceneSet:
+        """The same set with its images in double precision (float64); see `ImageSet.double`."""
+        return replace(self, images=self.images.double())
 
     def loader(self, batch_size: int = 8, *, shuffle: bool = False, seed: int = 0) -> DataLoader:
         """Batches `(list of images, list of targets)`; the last may be smaller.

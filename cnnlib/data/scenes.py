@@ -132,7 +132,9 @@ def load_scenes(
     # One stream of random numbers for each split, and the same amount of it for each scene.
     stream = np.random.default_rng([seed, list(STRIPS).index(split)])
     per_object = 6 + 2 * TRIES
-    numbers = torch.from_numpy(stream.random((count, 7 + most * per_object))).float()
+    # The scenes are composed in double precision and rounded to float32 at the end: the last bits
+    # of single precision differ from processor to processor, and trainings amplify that.
+    numbers = torch.from_numpy(stream.random((count, 7 + most * per_object))).float().double()
 
     images, targets = [], []
     for chunk in numbers.split(max(1, CHUNK // image_size**2)):
@@ -147,7 +149,7 @@ def load_scenes(
         masks = torch.zeros(len(chunk), most, image_size, image_size, dtype=torch.bool)
         for k in range(most):
             ink = _ink_on_scene(
-                sources.images[picked[:, k]],
+                sources.images[picked[:, k]].double(),
                 ink_boxes[picked[:, k], :2],
                 scale[:, k],
                 corners[:, k],
@@ -158,7 +160,7 @@ def load_scenes(
             mask = ink >= INK
             masks[:, :k] &= ~mask  # a pixel belongs to the uppermost object
             masks[:, k] = mask[:, 0]
-        images.append(scenes)
+        images.append(scenes.float())
         targets += _targets(masks, sources.labels[picked] + 1)
     return SceneSet(
         torch.cat(images), targets, ["background", *sources.classes], f"scenes of {name} ({split})"
@@ -228,8 +230,8 @@ def photo_strips(split: str) -> list[Tensor]:
 
 def _backgrounds(split: str, image_size: int, numbers: Tensor) -> Tensor:
     """Square cuts of the photographs; numbers (n, 6) give (n, 3, image_size, image_size)."""
-    strips = photo_strips(split)
-    scenes = torch.empty(len(numbers), 3, image_size, image_size)
+    strips = [strip.to(numbers.dtype) for strip in photo_strips(split)]
+    scenes = numbers.new_empty(len(numbers), 3, image_size, image_size)
     which = (numbers[:, 0] * len(strips)).long()
     for index, strip in enumerate(strips):
         members = (which == index).nonzero().squeeze(1)
@@ -251,7 +253,7 @@ def _window(x: Tensor, y: Tensor, side: Tensor, shape: tuple[int, int], pixels: 
     `x`, `y` and `side` (n,) are in pixels of a picture of `shape` (H, W); the result is
     (n, pixels, pixels, 2), the centres of the new pixels in -1 to 1 over that picture.
     """
-    steps = (torch.arange(pixels) + 0.5) / pixels  # centres of pixels, 0 to 1
+    steps = (torch.arange(pixels, dtype=x.dtype) + 0.5) / pixels  # centres of pixels, 0 to 1
     across = (x[:, None] + side[:, None] * steps) * 2 / shape[1] - 1  # (n, pixels)
     down = (y[:, None] + side[:, None] * steps) * 2 / shape[0] - 1
     return torch.stack(
@@ -316,13 +318,14 @@ def _painted(scenes: Tensor, ink: Tensor, numbers: Tensor) -> Tensor:
     """Scenes with one more object each; numbers (n, 4) choose its colour."""
     contrast, tint_1, tint_2, opacity = numbers.unbind(1)
     ink_area = ink.sum(dim=(1, 2, 3)).clamp(min=1e-6)
-    brightness = torch.einsum("nchw,c->nhw", scenes, LUMINANCE)
+    luminance = LUMINANCE.to(scenes.dtype)
+    brightness = torch.einsum("nchw,c->nhw", scenes, luminance)
     under = (brightness * ink[:, 0]).sum(dim=(1, 2)) / ink_area  # (n,)
     step = CONTRAST[0] + (CONTRAST[1] - CONTRAST[0]) * contrast
     # As light as white allows; on what is nearly white already there is room below only.
     grey = torch.where(under + CONTRAST[0] <= 1, (under + step).clamp(max=1), under - step)
     red, blue = TINT * (2 * tint_1 - 1), TINT * (2 * tint_2 - 1)
-    green = -(LUMINANCE[0] * red + LUMINANCE[2] * blue) / LUMINANCE[1]  # keeps the brightness
+    green = -(luminance[0] * red + luminance[2] * blue) / luminance[1]  # keeps the brightness
     colour = (grey[:, None] + torch.stack([red, green, blue], dim=1)).clamp(0, 1)
     # Full ink a little above INK, none a little below: a sharp edge without steps.
     cover = ((ink - INK) / EDGE + 0.5).clamp(0, 1)

@@ -265,6 +265,14 @@ def test_subset_and_loader(digits):
     assert sorted(order(1)) == sorted(t["boxes"].sum().item() for t in part.targets)
 
 
+def test_images_in_double_precision(digits):
+    twice = digits.double()
+    assert twice.images.dtype == torch.float64
+    assert digits.images.dtype == torch.float32
+    assert torch.equal(twice.images.float(), digits.images)
+    assert twice.targets is digits.targets
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

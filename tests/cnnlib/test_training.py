@@ -18,6 +18,7 @@ from cnnlib.training import (
     CheckpointError,
     History,
     TrainingDivergedError,
+    double_precision,
     evaluate,
     fit,
     pick_device,
@@ -560,3 +561,35 @@ def test_mixed_precision_training_on_the_gpu(tmp_path):
     more = fit(small_net(batch_norm=True), blobs(), blobs(), epochs=7, lr=0.1, checkpoint=path)
     assert len(more) == 7
     assert predict(net, blobs()).device.type == "cpu"
+
+
+# --- precision -----------------------------------------------------------------------------------
+
+
+def test_layers_are_made_in_double_precision_within_the_block_only():
+    with double_precision():
+        inside = nn.Linear(3, 2)
+        assert torch.rand(1).dtype == torch.float64
+    outside = nn.Linear(3, 2)
+    assert {p.dtype for p in inside.parameters()} == {torch.float64}
+    assert {p.dtype for p in outside.parameters()} == {torch.float32}
+    # Drawn in double precision, not converted afterwards: more digits than float32 can hold.
+    assert not torch.equal(inside.weight, inside.weight.float().double())
+
+
+def test_an_error_puts_the_precision_back():
+    with pytest.raises(ZeroDivisionError), double_precision():
+        1 / 0  # noqa: B018 - any error will do
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_network_in_double_precision_learns_from_a_set_in_double_precision():
+    data = blobs().double()
+    assert data.images.dtype == torch.float64
+    assert torch.equal(data.images.float(), blobs().images)
+    assert torch.equal(data.labels, blobs().labels)
+    with double_precision():
+        model = small_net(batch_norm=True)
+    history = fit(model, data, epochs=12, lr=0.3, **CPU)
+    assert history.train_accuracy[-1] > 0.9
+    assert {p.dtype for p in model.parameters()} == {torch.float64}

@@ -225,6 +225,7 @@ def code_of(page):
 def test_the_page_defines_what_its_script_calls(page):
     code = code_of(page)
     names = set()
+    assert [cell for cell in code if cell in SCRIPTS[page].CELLS] == list(SCRIPTS[page].CELLS)
     for cell in SCRIPTS[page].CELLS:
         assert "three_seeds" not in code[cell]  # a stored result would be stored again
         names |= {n.name for n in ast.parse(code[cell]).body if isinstance(n, ast.FunctionDef)}
