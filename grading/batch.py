@@ -123,6 +123,7 @@ class Run:
         self.folder = course.root / RESULTS
         self.fingerprint = results.seed_fingerprint(secret)
         self.outcome = Outcome()
+        self.answers: dict[str, dict[str, str]] | None = None  # see `read_answers`
 
     def grade(
         self,
@@ -164,7 +165,8 @@ class Run:
                         with patience.interruptible():
                             pool = stack.enter_context(make_pool(len(to_do)))
                             futures = {pool.submit(self.unit(one)): one for one in to_do}
-                    # The workers are busy meanwhile.
+                    # The workers are starting, or busy, meanwhile.
+                    self.read_answers(received)
                     self.record_kept(writer, kept, patience)
                     self.record_refused(writer, refused, patience)
                     if futures:
@@ -341,20 +343,26 @@ class Run:
         Returns:
             The page, and the results that are on it.
         """
-        from grading import gradebook
-
         digest = results.sha256(self.source)
         shown = [
             result
             for result in results.load_all(self.folder, self.assignment)
             if result["manifest"].get("source_sha256") == digest
         ]
-        answers = {}
-        for submission in received.accepted:
-            with contextlib.suppress(rebuild.RebuildError):  # its result says why
-                answers[submission.student] = gradebook.answers(self.source, submission.content)
         destination = self.folder / self.assignment / "summary.html"
-        return write_summary(shown, self.source, destination, answers), shown
+        return write_summary(shown, self.source, destination, self.read_answers(received)), shown
+
+    def read_answers(self, received: intake.Intake) -> dict[str, dict[str, str]]:
+        """What each student wrote, by grade_id, for the summary; read once a run."""
+        from grading import gradebook
+
+        if self.answers is None:
+            self.answers = {}
+            for submission in received.accepted:
+                with contextlib.suppress(rebuild.RebuildError):  # its result says why
+                    answers = gradebook.answers(self.source, submission.content)
+                    self.answers[submission.student] = answers
+        return self.answers
 
 
 class _Patience:

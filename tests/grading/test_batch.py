@@ -241,6 +241,24 @@ def test_the_page_gets_results_source_and_answers(room):
     } | {"half": "half = 1 / 2"}
 
 
+def test_answers_are_read_once_and_while_the_workers_start(room, monkeypatch):
+    read = gradebook.answers
+    happened = []
+
+    def noted(source, submission):
+        happened.append(submission)
+        return read(source, submission)
+
+    monkeypatch.setattr(gradebook, "answers", noted)
+    first_result = {0: lambda: happened.append("a result is awaited")}
+    room.grade(workers=InlinePool(first_result))
+    assert happened[-1] == "a result is awaited"
+    files = sorted((room.root / "submitted").glob("*/*/*.ipynb"))
+    assert happened[:-1] == [path.read_bytes() for path in files]
+    ((_, _, answers),) = room.pages
+    assert answers.keys() == set(STUDENTS)
+
+
 def test_broken_files_cost_their_owner_alone_and_are_listed(room, capsys):
     room.submit("eve", b"no notebook")
     (room.root / "submitted" / "fay" / courses.NAME).mkdir(parents=True)

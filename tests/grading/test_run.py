@@ -1,6 +1,7 @@
 """One submission from file to result, and the command line."""
 
 import fnmatch
+import importlib
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import FULL, MINI, outcome
 
-from grading import cli, rebuild, run, sandbox
+from grading import cli, rebuild, run, sandbox, warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,6 +151,17 @@ def test_a_process_forked_ahead_serves_only_under_its_own_limits(grader):
     with channel:
         assert session is checker
     grader.warm.end(session)
+
+
+def test_modules_of_no_use_are_absent_while_torch_is_imported_and_no_longer():
+    name = "colorsys"
+    sys.modules.pop(name, None)
+    with warm._absent((name,)), pytest.raises(ImportError):
+        importlib.import_module(name)
+    assert importlib.import_module(name).__name__ == name
+    with pytest.raises(RuntimeError, match="on the way"), warm._absent((name,)):
+        raise RuntimeError("on the way")
+    assert importlib.import_module(name).__name__ == name
 
 
 @pytest.mark.parametrize("as_root", [True, False])
