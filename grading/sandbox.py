@@ -47,12 +47,18 @@ _MODULES = (
     "__init__", "wire", "linux", "warm", "sharing", "watch", "student", "proxy", "checker",
 )  # fmt: skip
 _META = "'meta'"
-_META_DEVICE = re.compile(rb"""["']meta\\?["']""")  # in a notebook file a \" stands for a "
+# What is made on the meta device to compute with: tensors, whole networks, all in a block. Layers
+# that are only made there to count their weights need nothing. In a notebook file a \" stands for
+# a ", and a line of code is a line of the file; a hostile one may be endless.
+_META_DEVICE = re.compile(
+    rb"""(?:device\(|\bto\(|(?:empty|zeros|ones|full|randn?|randint|tensor)(?:_like)?\("""
+    rb""".{0,200}\bdevice=)\\?["']meta\\?["']"""
+)
 # What is imported before the first fork if the notebooks mention it, because each fork that needs
 # it would spend as long again: the word in an import, and the modules.
 _ON_DEMAND = {
     "torchvision": ("torchvision", "torchvision.models"),
-    _META: ("torch._dynamo",),  # what the first operation on the meta device would import
+    _META: ("torch._dynamo",),  # what the first ReLU, sum or layer on the meta device would import
     "matplotlib": ("matplotlib.pyplot",),
     "sklearn": ("sklearn.datasets",),
     "skimage": ("skimage.data",),

@@ -69,8 +69,12 @@ def test_without_bubblewrap_grading_is_refused_with_an_explanation(monkeypatch):
         (b"from cnnlib import models", {"cnnlib.models"}),
         (b"from cnnlib.data import load", {"cnnlib.data", "sklearn.datasets", "PIL.Image"}),
         (b"import cnnlib, numpy", set()),
-        (rb"nn.Conv2d(1, 1, 1, device=\"meta\")", {"torch._dynamo"}),
-        (b"torch.empty(1, device='meta')", {"torch._dynamo"}),
+        (rb"torch.empty(1, *shape, device=\"meta\")", {"torch._dynamo"}),
+        (b"x = torch.zeros_like(y, device='meta')", {"torch._dynamo"}),
+        (rb"with torch.device(\"meta\"):", {"torch._dynamo"}),
+        (b"net = net.to('meta')", {"torch._dynamo"}),
+        (rb"nn.Conv2d(1, 1, 1, device=\"meta\")", set()),
+        (b'"torch.empty(1)\\n",\n"nn.Linear(3, 4, device=\\"meta\\")\\n"', set()),
         (b'"metadata": {}', set()),
         (b"import antigravity; from os import system; torchvision", set()),
         (b"\xff\x00 import \xe9", set()),
@@ -79,6 +83,11 @@ def test_without_bubblewrap_grading_is_refused_with_an_explanation(monkeypatch):
 def test_what_is_imported_before_the_first_fork(text, modules):
     assert set(sandbox.mentioned(text)) == modules
     assert set(sandbox.mentioned(b"", text, text)) == modules
+
+
+def test_a_hostile_line_is_read_in_time():
+    """In less than a second; without a bound in the expression, in hours."""
+    assert sandbox.mentioned(b"torch.zeros(device=" * 100_000) == ()
 
 
 def test_everything_that_may_be_imported_early_exists():
