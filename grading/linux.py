@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -44,6 +45,9 @@ _HUGE_PAGE = 2 * 1024 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_HOLDING_THE_LOCK = ctypes.PyDLL(None, use_errno=True)
+_HOLDING_THE_LOCK.syscall.restype = ctypes.c_long
+_HOLDING_THE_LOCK.syscall.argtypes = (ctypes.c_long,) * 6
 
 
 def _check(result: int, what: str) -> None:
@@ -82,6 +86,41 @@ def _own_memory() -> list[tuple[int, int]]:
         for area, access, _, _, inode, *name in lines
         if inode == "0" and access == "rw-p" and name in ([], ["[heap]"])
     ]
+
+
+def can_fork_into() -> bool:
+    """Whether the number of the system call behind `fork_into` is known for this machine."""
+    return platform.machine() in _MACHINES
+
+
+def fork_into(flags: int) -> int:
+    """``os.fork()`` whose child begins in new namespaces, as process 1 of a new PID namespace.
+
+    ``unshare`` and then ``fork`` do the same with one process more in between, because a new PID
+    namespace is one for the children of who asks. A process of this size is not forked for
+    nothing. ``clone(2)`` is called by its number, as the C library's function of that name wants
+    a stack. So the C library does not notice the fork, and its notes about the calling thread are
+    the parent's; they are right again in every child that is forked the ordinary way.
+
+    Returns:
+        0 in the child, its number in the parent.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    number = _MACHINES[platform.machine()][2]
+    python = ctypes.pythonapi
+    python.PyOS_BeforeFork()
+    # Not through `_libc`: that would let go of Python's lock around the call.
+    pid = _HOLDING_THE_LOCK.syscall(number, flags | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+        return 0
+    error = ctypes.get_errno()
+    python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(error, f"clone: {os.strerror(error)}")
+    return pid
 
 
 def unshare(flags: int) -> None:

@@ -3,9 +3,11 @@
 Importing torch takes seconds, a fork takes milliseconds. This process imports what assignments
 use, runs no foreign code, has no thread left when it is done, and then only forks: a student's
 process and a checker's for each submission, ordered ahead of time. It runs inside the mounts and
-namespaces that `grading.sandbox` has bubblewrap make. Each fork goes through three processes:
+namespaces that `grading.sandbox` has bubblewrap make. Each fork begins in fresh user, PID, mount,
+IPC, UTS, network and cgroup namespaces and becomes two processes (three on a machine for which
+`grading.linux` does not know the system call's number: there a **doorman** enters the namespaces
+first and waits):
 
-* the **doorman** enters fresh user, PID, mount, IPC, UTS, network and cgroup namespaces and waits;
 * the **keeper**, process 1 of the new PID namespace, mounts its own ``/proc``, ``/tmp`` and
   ``/dev/shm``, drops every capability, and watches: it drains the output (capped), adds up memory
   and CPU time of everything in its namespace, and ends when the worker ends or the warm parent
@@ -243,11 +245,22 @@ class _WarmParent:
         life_read, life_write = os.pipe()
         report_read, report_write = os.pipe()
         usage = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared with the keeper alone
-        pid = os.fork()
+        ends = [*descriptors[:1], life_read, report_write, *descriptors[1:]]
+        own_ids = os.getuid(), os.getgid()  # in a new namespace they are nobody's at first
+        straight = self.isolated and linux.can_fork_into()
+        try:
+            pid = linux.fork_into(linux.NEW_NAMESPACES) if straight else os.fork()
+        except OSError as error:
+            for fd in (*ends, life_write, report_read):
+                os.close(fd)
+            usage.close()
+            reason = f"no process could be forked: {error}"
+            _send(self.control, {"event": "ended", "reason": reason, "id": number})
+            return
         if pid == 0:
-            ends = [*descriptors[:1], life_read, report_write, *descriptors[1:]]
-            _as_doorman(self.isolated, serve, ends, usage, limits)
-        for fd in (*descriptors, life_read, report_write):
+            begin = _as_keeper if straight or not self.isolated else _as_doorman
+            begin(self.isolated, serve, ends, usage, limits, own_ids)
+        for fd in ends:
             os.close(fd)
         self.children[number] = _Child(pid, life_write, report_read, usage)
 
@@ -286,29 +299,50 @@ def _say_that_all_is_well(connection: socket.socket) -> None:
     connection.send(b"+")
 
 
+def _as_keeper(
+    isolated: bool,
+    serve: Any,
+    ends: list[int],
+    usage: mmap.mmap,
+    limits: dict,
+    own_ids: tuple[int, int],
+) -> NoReturn:
+    """In a fork that begins in its namespaces, or without isolation: keep a worker."""
+    code = 1
+    report = ends[2]
+    try:
+        ends = list(_keep_only(*ends))
+        report = ends[2]
+        if isolated:
+            linux.die_with_parent(signal.SIGKILL)
+            linux.map_own_ids(*own_ids)
+        code = _Keeper(serve, ends, usage, limits, isolated).run()
+    except Exception:
+        os.write(report, json.dumps({"reason": traceback.format_exc(limit=-2)}).encode())
+    finally:
+        os._exit(code)
+
+
 def _as_doorman(
     isolated: bool,
     serve: Any,
     ends: list[int],
     usage: mmap.mmap,
     limits: dict,
+    own_ids: tuple[int, int],
 ) -> NoReturn:
-    """In the first fork: enter namespaces, start the keeper in them, wait for it."""
+    """In a fork that has to enter namespaces itself: start the keeper in them, wait for it."""
     code = 1
     report = ends[2]
     try:
         ends = list(_keep_only(*ends))
         report = ends[2]
-        if not isolated:
-            code = _Keeper(serve, ends, usage, limits, False).run()
-            return
-        uid, gid = os.getuid(), os.getgid()
         linux.unshare(linux.NEW_NAMESPACES)
-        linux.map_own_ids(uid, gid)
+        linux.map_own_ids(*own_ids)
         keeper = os.fork()
         if keeper == 0:
             linux.die_with_parent(signal.SIGKILL)
-            code = _Keeper(serve, ends, usage, limits, True).run()
+            code = _Keeper(serve, ends, usage, limits, isolated).run()
             return
         for fd in ends:
             os.close(fd)

@@ -1,5 +1,6 @@
 """The filter of system calls: what it refuses, on which machines, and what goes on working."""
 
+import ast
 import contextlib
 import ctypes
 import errno
@@ -120,8 +121,55 @@ def test_the_kernel_takes_the_filter_and_refuses_every_call_of_the_table():
 
 def test_machines_without_a_table_are_named(monkeypatch):
     assert set(linux._MACHINES) == {"x86_64", "aarch64"}
+    assert linux.can_fork_into() == linux.seccomp_available()
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert not linux.seccomp_available()
+    assert not linux.can_fork_into()
+
+
+@pytest.mark.skipif(not linux.can_fork_into(), reason="the system call's number is not known")
+def test_a_fork_begins_as_process_1_of_its_own_namespaces():
+    reader, writer = os.pipe()
+    ids = os.getuid(), os.getgid()
+    namespaces = ("user", "pid", "mnt", "ipc", "uts", "net", "cgroup")
+    try:
+        child = linux.fork_into(linux.NEW_NAMESPACES)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOSPC) or os.environ.get("CI"):
+            raise
+        pytest.skip("user namespaces are forbidden here")
+    if child == 0:
+        code = 1
+        try:
+            linux.map_own_ids(*ids)
+            seen = [os.readlink(f"/proc/self/ns/{name}") for name in namespaces]
+            grandchild = os.fork()  # the ordinary way: Python's own state has survived
+            if grandchild == 0:
+                os._exit(7 if os.getppid() == 1 else 1)
+            ended = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+            answer = (os.getpid(), os.getuid(), os.getgid(), ended, seen)
+            os.write(writer, repr(answer).encode())
+            code = 3
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as answers:
+        pid, uid, gid, ended, seen = ast.literal_eval(answers.read())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert (pid, uid, gid, ended) == (1, *ids, 7)
+    for name, place in zip(namespaces, seen, strict=True):
+        assert place != os.readlink(f"/proc/self/ns/{name}"), name
+
+
+@pytest.mark.skipif(not linux.can_fork_into(), reason="the system call's number is not known")
+def test_a_fork_that_the_kernel_refuses_is_an_error_and_does_no_harm():
+    shared_root = 0x200  # CLONE_FS, which a mount namespace of its own rules out
+    with pytest.raises(OSError, match="clone: Invalid argument"):
+        linux.fork_into(linux.CLONE_NEWNS | shared_root)
+    child = os.fork()
+    if child == 0:
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a system call of Linux")

@@ -202,6 +202,47 @@ def test_a_machine_where_forks_fail_gives_nobody_zero_points(source, right):
         grader.grade(source.bytes, right.bytes, seed="a")
 
 
+@pytest.fixture
+def start_differently(monkeypatch):
+    """Have the sandbox's program run a line of Python before it becomes the warm parent."""
+    command_line = sandbox.command_line
+
+    def change(line):
+        def with_line(*arguments, **options):
+            *words, program = command_line(*arguments, **options)
+            return [*words, program.replace("from grading.warm", f"{line}; from grading.warm", 1)]
+
+        monkeypatch.setattr(sandbox, "command_line", with_line)
+
+    return change
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("grader")  # skipped where there is no isolation
+def test_a_machine_whose_kernel_refuses_namespaces_gives_nobody_zero_points(
+    source, right, start_differently
+):
+    """CLONE_FS and a mount namespace of its own exclude each other."""
+    start_differently("from grading import linux; linux.NEW_NAMESPACES |= 0x200")
+    reason = r"(?s)cannot be forked.*Invalid argument"
+    with run.Grader() as grader, pytest.raises(sandbox.IsolationError, match=reason):
+        grader.grade(source.bytes, right.bytes, seed="a")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("grader")
+def test_without_the_number_of_the_system_call_a_process_more_does_the_same(
+    source, right, start_differently
+):
+    """As on a machine that is neither x86_64 nor aarch64."""
+    start_differently("from grading import linux; linux.can_fork_into = lambda: False")
+    right.put(output_size="import os\ndef output_size(*sizes):\n    os._exit(3)\n")
+    with run.Grader() as grader:
+        found = outcome(grader.grade(source.bytes, right.bytes, seed="a"))
+    lost = {name for name, points in FULL.items() if found[name] != points}
+    assert lost == {"test_output_size"}
+
+
 @pytest.mark.slow
 def test_reference_stub_and_partly_right(grader, source, stub, right):
     result = grader.grade(source.bytes, right.bytes, seed="a")
