@@ -20,6 +20,7 @@ import inspect
 import io
 import itertools
 import math
+import os
 import pickle
 import random
 import socket
@@ -154,8 +155,17 @@ def serve(connection: socket.socket) -> None:
     """Answer requests until the checker closes the connection."""
     _shell.system = _refuse_command
     _shell.getoutput = _refuse_command
-    with contextlib.suppress(EOFError, ConnectionError):
+    # A process that the student's code forks comes back from the call as well, and would answer a
+    # second time and then take the next requests away: it gets no connection.
+    own = os.getpid()
+    os.register_at_fork(after_in_child=connection.close)
+    try:
         _Student(connection).serve()
+    except (EOFError, ConnectionError):
+        return
+    except OSError:
+        if os.getpid() == own:
+            raise
 
 
 def _refuse_command(command: str, *args: Any, **kwargs: Any) -> list:

@@ -576,6 +576,9 @@ threading.Thread(target=strike, daemon=True).start()
 """
     ),
     "forks_and_returns_twice": call("import os\nos.fork()\nreturn 28"),
+    "forks_and_returns_late": call(
+        "import os, time\nif os.fork() == 0:\n    time.sleep(0.05)\nreturn 28"
+    ),
     "alarm": call("import signal, time\nsignal.alarm(1)\ntime.sleep(5)", statuses=KILLED),
     "deadlock": call(
         "import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()",
@@ -776,7 +779,8 @@ BATCH = (
     "looks_for_the_tests", "writes_files", "startup_files", "shared_memory", "signals",
     "kills_everything_it_can", "namespaces_and_mounts", "fork_bomb", "disk", "raw_output",
     "deep_recursion_without_limit", "exit_in_a_cell", "segfault", "forks_and_returns_twice",
-    "breaks_dict", "garbage", "unasked_reply", "another_answer_first", "half_a_message",
+    "forks_and_returns_late", "breaks_dict", "garbage", "unasked_reply", "another_answer_first",
+    "half_a_message",
     "threads_printing", "changes_the_random_seed", "earlier_submissions",
 )  # fmt: skip
 
