@@ -86,7 +86,7 @@ def test_what_is_imported_before_the_first_fork(text, modules):
 
 
 def test_a_hostile_line_is_read_in_time():
-    """In less than a second; without a bound in the expression, in hours."""
+    """Without a bound in the expression the time would grow with the square of the length."""
     assert sandbox.mentioned(b"torch.zeros(device=" * 100_000) == ()
 
 
@@ -235,7 +235,9 @@ def test_without_the_number_of_the_system_call_a_process_more_does_the_same(
     source, right, start_differently
 ):
     """As on a machine that is neither x86_64 nor aarch64."""
-    start_differently("from grading import linux; linux.can_fork_into = lambda: False")
+    start_differently(
+        "from grading import linux; linux.can_fork_into = lambda: False; linux.fork_into = None"
+    )
     right.put(output_size="import os\ndef output_size(*sizes):\n    os._exit(3)\n")
     with run.Grader() as grader:
         found = outcome(grader.grade(source.bytes, right.bytes, seed="a"))

@@ -4,8 +4,8 @@
 
 The script calls the function that the chapter on Mask R-CNN itself defines, with every setting that
 it shows: one small mask head for each, on the features of one and the same trained detector. It
-takes about two minutes on one idle core. The page computes in double precision, so another
-processor gives the same numbers.
+takes about two minutes on one idle core. The page computes in double precision: with
+and without vector instructions the numbers are the same.
 
 The file has one line for each number:
 

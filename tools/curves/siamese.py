@@ -3,8 +3,8 @@
     python -m tools.curves.siamese [--output FILE] [--seeds S ...]
 
 The script calls the functions that the chapter itself defines, with every setting that it shows.
-The 27 trainings take about five minutes on one idle core. The page computes in double precision, so
-another processor gives the same numbers.
+The 27 trainings take about five minutes on one idle core. The page computes in double precision:
+with and without vector instructions the numbers are the same.
 
 The file has one line for each number that an experiment returns, in percent:
 
