@@ -178,7 +178,8 @@ class _Checker:
 
     def run_cell(self, item: dict) -> dict:
         try:
-            answer = self.current.request("cell", (item["source"], item["name"]))
+            cell = item["source"], item["name"], item["python"]
+            answer = self.current.request("cell", cell)
         except (Exception, proxy.CannotCross) as error:  # the submission broke IPython itself
             return {"error": _describe(type(error).__name__, error), "output": ""}
         if type(answer) is not dict or type(answer.get("output")) is not str:

@@ -197,6 +197,7 @@ def _read_source(data: bytes) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
+@functools.lru_cache(maxsize=512)  # the same cells for every submission of a class
 def released_text(source: str, *, solution: bool = False) -> str:
     """The text of a source cell as students get it: solutions replaced, hidden tests removed.
 

@@ -244,13 +244,15 @@ class _Run:
         student_names = frozenset(self.plan.student_names)
         items = []
         for item in self.plan.items:
-            plain = {"kind": item.kind, "name": item.name, "source": item.source}
+            entry = {"kind": item.kind, "name": item.name, "source": item.source}
             if item.kind == "test":
-                plain |= self.test_item(item)
-            elif item.kind == "instructor":
-                plain |= _local_item(item, student_names)
-                student_names |= frozenset(plain["bound"])
-            items.append(plain)
+                entry |= self.test_item(item)
+            else:  # the texts have been parsed already, for names and rules
+                entry["python"] = rebuild.parse(item.source) is not None
+            if item.kind == "instructor":
+                entry |= _local_item(item, student_names)
+                student_names |= frozenset(entry["bound"])
+            items.append(entry)
         return items
 
     def test_item(self, item: rebuild.Item) -> dict:

@@ -44,21 +44,13 @@ _CONTROL_BYTES = 2 * MEBIBYTE
 _HERE = Path(__file__).resolve().parent
 _ENVIRONMENT = "/environment"  # where a virtual environment is mounted
 _MODULES = (
-    "__init__", "wire", "linux", "warm", "sharing", "watch", "student", "proxy", "checker",
+    "__init__", "wire", "linux", "preload", "warm", "sharing", "watch", "student", "proxy",
+    "checker",
 )  # fmt: skip
-_META = "'meta'"
-# What is made on the meta device to compute with: tensors, whole networks, all in a block. Layers
-# that are only made there to count their weights need nothing. In a notebook file a \" stands for
-# a ", and a line of code is a line of the file; a hostile one may be endless.
-_META_DEVICE = re.compile(
-    rb"""(?:device\(|\bto\(|(?:empty|zeros|ones|full|randn?|randint|tensor)(?:_like)?\("""
-    rb""".{0,200}\bdevice=)\\?["']meta\\?["']"""
-)
 # What is imported before the first fork if the notebooks mention it, because each fork that needs
 # it would spend as long again: the word in an import, and the modules.
 _ON_DEMAND = {
     "torchvision": ("torchvision", "torchvision.models"),
-    _META: ("torch._dynamo",),  # what the first ReLU, sum or layer on the meta device would import
     "matplotlib": ("matplotlib.pyplot",),
     "sklearn": ("sklearn.datasets",),
     "skimage": ("skimage.data",),
@@ -66,7 +58,7 @@ _ON_DEMAND = {
     "PIL": ("PIL.Image",),
     "cnnlib.data": ("cnnlib.data", "sklearn.datasets", "PIL.Image"),
     "cnnlib.models": ("cnnlib.models",),
-    "cnnlib.summary": ("cnnlib.summary", "torch._dynamo"),
+    "cnnlib.summary": ("cnnlib.summary",),
     "cnnlib.plots": ("cnnlib.plots",),
     "cnnlib.training": ("cnnlib.training",),
     "cnnlib.transfer": ("cnnlib.transfer",),
@@ -125,12 +117,11 @@ def mentioned(*notebooks: bytes) -> tuple[str, ...]:
     """
     words = set()
     for data in notebooks:
-        for module, name in _IMPORT.findall(data):
+        lines = b"\n".join(line for line in data.split(b"\n") if b"import" in line)
+        for module, name in _IMPORT.findall(lines):
             dotted = module.decode("ascii")
             words |= {dotted, dotted.partition(".")[0], f"{dotted}.{name.decode('ascii')}"}
             words.add(".".join(dotted.split(".")[:2]))
-        if _META_DEVICE.search(data):
-            words.add(_META)
     found = [module for word, modules in _ON_DEMAND.items() if word in words for module in modules]
     return tuple(dict.fromkeys(found))
 

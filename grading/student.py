@@ -81,6 +81,7 @@ _REQUEST_LIMITS = wire.Limits(max_bytes=2**31)  # requests are ours
 _CONTAINERS = frozenset([tuple, list, dict, set, frozenset])
 
 _shell: Any = None
+_python: set[str] = set()  # cells of which the host has found out that they are plain Python
 
 
 def prepare() -> None:
@@ -95,6 +96,7 @@ def prepare() -> None:
     config.InteractiveShell.cache_size = 0
     _shell = InteractiveShell.instance(config=config)
     _shell.transform_cell = _only_where_needed(_shell)
+    _shell.should_run_async = _only_if_it_says_so(_shell)
     _shell.run_cell("pass")  # load what the first cell loads, once for all forks
     _install_colab()
 
@@ -109,11 +111,29 @@ def _only_where_needed(shell: Any) -> Callable[[str], str]:
     def transform_cell(cell: str) -> str:
         # A prompt that was copied along can be read as Python: `In [1]: x` annotates In[1].
         special = shell.input_transformers_post or not cell[:1].strip() or "In [" in cell
-        if special or not _is_python(cell):
+        if special or not (cell in _python or _is_python(cell)):
             return transform(cell)
         return cell if cell.endswith("\n") else f"{cell}\n"
 
     return transform_cell
+
+
+def _only_if_it_says_so(shell: Any) -> Callable[..., bool]:
+    """IPython's search for ``await`` at the top level, which compiles the cell once more.
+
+    Only for cells in which one of the two words occurs, somewhere; there is no other way.
+    """
+    ask = shell.should_run_async
+
+    def should_run_async(
+        raw_cell: str, *, transformed_cell: str | None = None, **others: Any
+    ) -> bool:
+        text = raw_cell if transformed_cell is None else transformed_cell
+        if "await" not in text and "async" not in text:
+            return False
+        return ask(raw_cell, transformed_cell=transformed_cell, **others)
+
+    return should_run_async
 
 
 def _is_python(text: str) -> bool:
@@ -483,8 +503,16 @@ class _Student:
 
     # --- operations -------------------------------------------------------------------------
 
-    def run_cell(self, source: str, name: str) -> dict:
-        """Run a cell as Jupyter would, with magics and top-level await."""
+    def run_cell(self, source: str, name: str, python: bool = False) -> dict:
+        """Run a cell as Jupyter would, with magics and top-level await.
+
+        Args:
+            source: Its text.
+            name: What the checker calls it.
+            python: Whether the text is known to be Python without magics.
+        """
+        if python:
+            _python.add(source)
         _shell._showtraceback = lambda *args: None
         result = _shell.run_cell(source, store_history=False)
         error = result.error_before_exec or result.error_in_exec

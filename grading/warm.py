@@ -29,6 +29,7 @@ The control socket carries JSON from and to `grading.sandbox`, both sides ours.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -40,13 +41,12 @@ import select
 import signal
 import socket
 import struct
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from grading import linux
+from grading import linux, preload
 
 CONTROL_BYTES = 160_000
 OUTPUT_KEPT = 64 * 1024
@@ -55,16 +55,6 @@ GRACE_SECONDS = 3.0
 _HOME = "/tmp"  # a fresh tmpfs in every namespace
 
 ENTRIES = {"student": "grading.student", "checker": "grading.checker"}
-PRELOADED = (
-    "torch", "torch.nn.functional", "torch.utils.data", "numpy", "cnnlib", "cnnlib.checks",
-    "IPython.core.interactiveshell",
-    "torch.fx.experimental.symbolic_shapes",  # what the first backward pass would import
-)  # fmt: skip
-
-
-# What torch imports if it is installed, and what is of use with a GPU only: there is none in the
-# sandbox, and the two take a tenth of a second.
-NOT_HERE = ("triton", "cuda")
 
 
 def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
@@ -74,15 +64,15 @@ def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
         control_fd: Number of the inherited control socket.
         isolated: Whether forks enter namespaces of their own; False only for
             ``--isolation none``.
-        more: Modules to import beside `PRELOADED`.
+        more: Modules to import beside `preload.ALWAYS`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the instructor's program's business
     gc.disable()  # a quarter of the time that imports take: they make objects and drop hardly any
     control = socket.socket(fileno=control_fd)
     try:
-        with _absent(NOT_HERE):
-            entries = {role: importlib.import_module(name) for role, name in ENTRIES.items()}
-            missing = _preload((*PRELOADED, *more))
+        missing = preload.import_all(tuple(ENTRIES.values()), more)
+        entries = {role: importlib.import_module(name) for role, name in ENTRIES.items()}
+        _settle_torch()
         for entry in entries.values():
             entry.prepare()
         threads = _thread_count()
@@ -103,34 +93,13 @@ def main(control_fd: int, isolated: bool, more: tuple[str, ...] = ()) -> None:
     os._exit(0)  # nothing is left to do, and taking torch apart would take half a second
 
 
-@contextlib.contextmanager
-def _absent(names: tuple[str, ...]) -> Iterator[None]:
-    """Within it, importing these modules fails as if they were not installed."""
-    for name in names:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for name in names:
-            del sys.modules[name]
-
-
-def _preload(names: tuple[str, ...]) -> list[str]:
-    missing = []
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            if name == "torch":
-                raise
-            missing.append(f"{name}: {error}")
+def _settle_torch() -> None:
     import torch
 
     torch.set_num_threads(1)
     # oneDNN compiles machine code for every new shape. A fork meets hundreds of small ones, each a
     # few times: without it they cost a tenth, and the networks of an assignment hardly more.
     torch.backends.mkldnn.enabled = False
-    return missing
 
 
 def _thread_count() -> int:
@@ -258,8 +227,12 @@ class _WarmParent:
             _send(self.control, {"event": "ended", "reason": reason, "id": number})
             return
         if pid == 0:
-            begin = _as_keeper if straight or not self.isolated else _as_doorman
-            begin(self.isolated, serve, ends, usage, limits, own_ids)
+
+            def keep(ends: list[int]) -> int:
+                return _Keeper(serve, ends, usage, limits, self.isolated).run()
+
+            enter = _as_keeper if straight else _as_doorman
+            _begin(functools.partial(enter, keep, own_ids) if self.isolated else keep, ends)
         for fd in ends:
             os.close(fd)
         self.children[number] = _Child(pid, life_write, report_read, usage)
@@ -299,67 +272,52 @@ def _say_that_all_is_well(connection: socket.socket) -> None:
     connection.send(b"+")
 
 
-def _as_keeper(
-    isolated: bool,
-    serve: Any,
-    ends: list[int],
-    usage: mmap.mmap,
-    limits: dict,
-    own_ids: tuple[int, int],
-) -> NoReturn:
-    """In a fork that begins in its namespaces, or without isolation: keep a worker."""
+def _begin(work: Callable[[list[int]], int], ends: list[int]) -> NoReturn:
+    """In a fork: do its work with these descriptors alone, report what goes wrong, and end.
+
+    Args:
+        work: Given the descriptors, returns the exit status.
+        ends: Socket, life, report and the ways into groups, numbered as the warm parent has them.
+    """
     code = 1
     report = ends[2]
     try:
-        ends = list(_keep_only(*ends))
+        ends = _keep_only(*ends)
         report = ends[2]
-        if isolated:
-            linux.die_with_parent(signal.SIGKILL)
-            linux.map_own_ids(*own_ids)
-        code = _Keeper(serve, ends, usage, limits, isolated).run()
+        code = work(ends)
     except Exception:
         os.write(report, json.dumps({"reason": traceback.format_exc(limit=-2)}).encode())
     finally:
         os._exit(code)
 
 
-def _as_doorman(
-    isolated: bool,
-    serve: Any,
-    ends: list[int],
-    usage: mmap.mmap,
-    limits: dict,
-    own_ids: tuple[int, int],
-) -> NoReturn:
+def _as_keeper(keep: Callable[[list[int]], int], own_ids: tuple[int, int], ends: list[int]) -> int:
+    """In a fork that began in its namespaces: keep the worker."""
+    linux.die_with_parent(signal.SIGKILL)
+    linux.map_own_ids(*own_ids)
+    return keep(ends)
+
+
+def _as_doorman(keep: Callable[[list[int]], int], own_ids: tuple[int, int], ends: list[int]) -> int:
     """In a fork that has to enter namespaces itself: start the keeper in them, wait for it."""
-    code = 1
-    report = ends[2]
-    try:
-        ends = list(_keep_only(*ends))
-        report = ends[2]
-        linux.unshare(linux.NEW_NAMESPACES)
-        linux.map_own_ids(*own_ids)
-        keeper = os.fork()
-        if keeper == 0:
-            linux.die_with_parent(signal.SIGKILL)
-            code = _Keeper(serve, ends, usage, limits, isolated).run()
-            return
-        for fd in ends:
-            os.close(fd)
-        _, status = os.waitpid(keeper, 0)
-        code = os.waitstatus_to_exitcode(status) & 0xFF
-    except Exception:
-        os.write(report, json.dumps({"reason": traceback.format_exc(limit=-2)}).encode())
-    finally:
-        os._exit(code)
+    linux.unshare(linux.NEW_NAMESPACES)
+    linux.map_own_ids(*own_ids)
+    keeper = os.fork()
+    if keeper == 0:
+        linux.die_with_parent(signal.SIGKILL)
+        return keep(ends)
+    for fd in ends:
+        os.close(fd)
+    _, status = os.waitpid(keeper, 0)
+    return os.waitstatus_to_exitcode(status) & 0xFF
 
 
-def _keep_only(*fds: int) -> tuple[int, ...]:
+def _keep_only(*fds: int) -> list[int]:
     """Close every descriptor except these and 0–2; they come back numbered from 3 on."""
     high = [os.dup2(fd, 100 + index, inheritable=False) for index, fd in enumerate(fds)]
     os.closerange(3, 100)
     os.closerange(100 + len(fds), 65536)
-    low = tuple(os.dup2(fd, 3 + index, inheritable=False) for index, fd in enumerate(high))
+    low = [os.dup2(fd, 3 + index, inheritable=False) for index, fd in enumerate(high)]
     for fd in high:
         os.close(fd)
     return low

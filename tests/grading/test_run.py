@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import FULL, MINI, outcome
 
-from grading import cli, rebuild, run, sandbox, warm
+from grading import cli, rebuild, run, sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,12 +69,8 @@ def test_without_bubblewrap_grading_is_refused_with_an_explanation(monkeypatch):
         (b"from cnnlib import models", {"cnnlib.models"}),
         (b"from cnnlib.data import load", {"cnnlib.data", "sklearn.datasets", "PIL.Image"}),
         (b"import cnnlib, numpy", set()),
-        (rb"torch.empty(1, *shape, device=\"meta\")", {"torch._dynamo"}),
-        (b"x = torch.zeros_like(y, device='meta')", {"torch._dynamo"}),
-        (rb"with torch.device(\"meta\"):", {"torch._dynamo"}),
-        (b"net = net.to('meta')", {"torch._dynamo"}),
-        (rb"nn.Conv2d(1, 1, 1, device=\"meta\")", set()),
-        (b'"torch.empty(1)\\n",\n"nn.Linear(3, 4, device=\\"meta\\")\\n"', set()),
+        (b"from cnnlib.summary import summarize", {"cnnlib.summary"}),
+        (b"it comes from\nimport cnnlib.plots as plots", {"cnnlib.plots"}),
         (b'"metadata": {}', set()),
         (b"import antigravity; from os import system; torchvision", set()),
         (b"\xff\x00 import \xe9", set()),
@@ -85,9 +81,12 @@ def test_what_is_imported_before_the_first_fork(text, modules):
     assert set(sandbox.mentioned(b"", text, text)) == modules
 
 
-def test_a_hostile_line_is_read_in_time():
-    """Without a bound in the expression the time would grow with the square of the length."""
-    assert sandbox.mentioned(b"torch.zeros(device=" * 100_000) == ()
+@pytest.mark.parametrize(
+    "line", [b"import " * 100_000, b"import a" + b" " * 10**6, b"from " * 10**5]
+)
+def test_a_hostile_line_is_read_in_time(line):
+    """An expression that goes back and forth would take time with the square of the length."""
+    assert sandbox.mentioned(line) == ()
 
 
 def test_everything_that_may_be_imported_early_exists():
@@ -160,17 +159,6 @@ def test_a_process_forked_ahead_serves_only_under_its_own_limits(grader):
     with channel:
         assert session is checker
     grader.warm.end(session)
-
-
-def test_modules_of_no_use_are_absent_while_torch_is_imported_and_no_longer():
-    name = "colorsys"
-    sys.modules.pop(name, None)
-    with warm._absent((name,)), pytest.raises(ImportError):
-        importlib.import_module(name)
-    assert importlib.import_module(name).__name__ == name
-    with pytest.raises(RuntimeError, match="on the way"), warm._absent((name,)):
-        raise RuntimeError("on the way")
-    assert importlib.import_module(name).__name__ == name
 
 
 @pytest.mark.parametrize("as_root", [True, False])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
 
 from grading import student
 
@@ -68,3 +69,34 @@ def test_plain_python_is_not_searched_for_magics():
     shell.input_transformers_post.append(lambda lines: lines)  # somebody wants to see all lines
     with pytest.raises(AssertionError):
         quick("x = 1")
+
+
+def test_a_cell_that_the_host_knows_to_be_python_is_not_parsed_again(monkeypatch):
+    def parsed(text):
+        raise AssertionError(text)
+
+    quick = student._only_where_needed(Shell())
+    monkeypatch.setattr(student, "_python", {"known = 1\n"})
+    monkeypatch.setattr(student, "_is_python", parsed)
+    assert quick("known = 1\n") == "known = 1\n"
+    with pytest.raises(AssertionError, match="other"):
+        quick("other = 1\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "await work()", "async with a as b:\n    pass", "x = [y async for y in z]", "x = 1", "x =",
+        "# await", "async def f():\n    await g()", "print('async')", "%time await work()",
+    ],
+)  # fmt: skip
+def test_await_is_found_where_ipython_finds_it(text):
+    class Waiting:
+        autoawait = True
+        should_run_async = InteractiveShell.should_run_async
+
+    shell = Waiting()
+    quick = student._only_if_it_says_so(shell)
+    assert quick(text, transformed_cell=text) == shell.should_run_async(text, transformed_cell=text)
+    problem = {"transformed_cell": text, "preprocessing_exc_tuple": ("something",)}
+    assert quick(text, **problem) is False
