@@ -5,8 +5,9 @@ that every name of a rule exists, and the student's process runs a `Watch` aroun
 test with rules makes.
 
 A watch sees, whatever name the student's code uses for it: every call of a Python function or of a
-function written in C (``sys.setprofile``, in new threads too), and every operation on tensors,
-operators such as ``@`` and ``torch.ops`` included (``TorchFunctionMode``). Python reports no calls
+function written in C (``sys.setprofile``, in new threads too), ``torch.ops`` included, and, where
+a rule concerns something that torch does in C, every operation on tensors, with operators such as
+``@`` (``TorchFunctionMode``: it costs as much as the operation). Python reports no calls
 of functions that Cython compiled, such as ``np.random.seed``: those only the text shows. A method
 of one object, such as ``random.seed``, is that object's alone. What it notices is a set of rules'
 names, which the checker asks for when the test is over.
@@ -130,6 +131,7 @@ class Watch:
         self.endings: set[str] = set()  # the names without "Tensor."
         self.objects: dict[int, tuple[Any, str]] = {}  # id -> object (kept alive), label
         self.codes: dict[int, tuple[types.CodeType, str | None]] = {}
+        self.harmless: set[int] = set()  # ids of those codes that no rule concerns
         # For the code of a method of one object, such as random.seed: whose call is meant.
         self.owners: dict[int, tuple[Any, ...]] = {}
         for rule in rules:
@@ -142,6 +144,7 @@ class Watch:
         self.endings = {name.removeprefix("Tensor.") for name in self.names}
         for value, name in _of_torch(frozenset(self.names)):
             self.enter(value, self.names[name])
+        self.in_c = _has_in_c(frozenset(self.names))
 
     def enter(self, value: Any, label: str) -> None:
         """Remember a forbidden function or class."""
@@ -169,7 +172,7 @@ class Watch:
         before = sys.getprofile(), threading.getprofile()
         threading.setprofile(self.notice)
         try:
-            with self.operations if self.names else contextlib.nullcontext():
+            with self.operations if self.in_c else contextlib.nullcontext():
                 sys.setprofile(self.notice)
                 yield
         finally:
@@ -186,11 +189,14 @@ class Watch:
         """The function that Python calls for every call and return."""
         # Names of its own, and the usual answer without another call: it runs for everything that
         # the student's code does, and most of the cost of having rules is here.
-        codes, objects, endings, broken = self.codes, self.objects, self.endings, self.broken
-        owners = self.owners
+        harmless, objects, endings, broken = self.harmless, self.objects, self.endings, self.broken
 
         def notice(frame: types.FrameType, event: str, argument: Any) -> None:
-            if event == "c_call":
+            if event == "call":
+                if id(frame.f_code) in harmless:
+                    return
+                label = self.label_of_call(frame)
+            elif event == "c_call":
                 if id(argument) not in objects:
                     try:
                         name = argument.__name__
@@ -201,17 +207,31 @@ class Watch:
                 label = self.label_of(argument)
                 if label is not None and _is_ours(frame):
                     return
-            elif event == "call":
-                known = codes.get(id(frame.f_code))
-                label = known[1] if known else self.new_code(frame)
-                if label is not None and id(frame.f_code) in owners and not self.is_owner(frame):
-                    label = self.of_module(frame)
             else:
                 return
             if label is not None:
                 broken.add(label)
 
         return notice
+
+    def label_of_call(self, frame: types.FrameType) -> str | None:
+        """The rule against a Python function that has just been called, or None."""
+        code = frame.f_code
+        if self.names and code is _torch_op():
+            return self.label_of_torch_op(frame)
+        known = self.codes.get(id(code))
+        label = known[1] if known else self.new_code(frame)
+        if label is not None and id(code) in self.owners and not self.is_owner(frame):
+            label = self.of_module(frame)
+        return label
+
+    def label_of_torch_op(self, frame: types.FrameType) -> str | None:
+        """The same of an operation in ``torch.ops``; what torch itself does with it is allowed."""
+        caller = frame.f_back
+        place = "" if caller is None else str(caller.f_globals.get("__name__"))
+        if place.partition(".")[0] == "torch":
+            return None
+        return self.label_of(frame.f_locals["self"])
 
     def is_owner(self, frame: types.FrameType) -> bool:
         """Whether a method runs for the object that a rule means.
@@ -226,7 +246,9 @@ class Watch:
         """The rule against a function that was not met before, by the module it comes from."""
         label = self.of_module(frame)
         if len(self.codes) < _KNOWN_CODES:
-            self.codes[id(frame.f_code)] = (frame.f_code, label)
+            self.codes[id(frame.f_code)] = (frame.f_code, label)  # kept, so that its id stays its
+            if label is None:
+                self.harmless.add(id(frame.f_code))
         return label
 
     def of_module(self, frame: types.FrameType) -> str | None:
@@ -291,6 +313,40 @@ def _of_torch(names: frozenset[str]) -> list[tuple[Any, str]]:
     places = (torch, torch.nn.functional, torch.nn, torch.autograd, torch.func, torch.nn.grad)
     parts = [vars(place) for place in places]
     return [(part[name], name) for name in names for part in parts if name in part]
+
+
+def _has_in_c(names: frozenset[str]) -> bool:
+    """Whether torch has something under these names that Python need not report a call of.
+
+    Operators, and functions written in C that other C code may call, as ``map`` does. Functions of
+    Python's own are reported whoever calls them.
+    """
+    import torch
+
+    if not names:
+        return False
+    places = (torch, torch._C, torch._C._nn, torch._C._VariableFunctions, torch.nn.functional)
+    in_python = (types.FunctionType, type, types.ModuleType, type(None))
+    return "@" in names or not all(
+        isinstance(found, in_python)
+        for name in names
+        for found in (
+            [getattr(torch.Tensor, name.removeprefix("Tensor."), None)]
+            if name.startswith("Tensor.")
+            else [getattr(place, name, None) for place in places]
+        )
+    )
+
+
+@functools.cache
+def _torch_op() -> types.CodeType:
+    """The code through which Python calls ``torch.ops.aten.conv2d.default`` and the like.
+
+    What it calls in turn has no name. (``torch.ops.aten.conv2d`` itself leads to one that has.)
+    """
+    from torch._ops import OpOverload
+
+    return vars(OpOverload)["__call__"].__code__
 
 
 def _operations_watched_by(watch: Watch) -> contextlib.AbstractContextManager:

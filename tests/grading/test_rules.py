@@ -1,5 +1,7 @@
 """Rules per task: how they are read, what text breaks them, and what the watch notices."""
 
+import functools
+import operator
 import random
 import threading
 
@@ -265,6 +267,10 @@ def noticed(labels, function):
 
 
 X, W = torch.arange(32.0).reshape(1, 2, 4, 4), torch.ones(3, 2, 2, 2)
+CONVOLUTION_BACKWARD = (
+    torch.ones(1, 3, 3, 3), X, W, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1,
+    [True, True, False],
+)  # fmt: skip
 
 
 class TestWatch:
@@ -307,6 +313,40 @@ class TestWatch:
             ["torch.autograd.grad"],
             lambda: nn.grad.conv2d_weight(X, W.shape, torch.ones(1, 3, 3, 3)),
         )
+
+    @pytest.mark.parametrize(
+        "used",
+        [
+            lambda leaf: list(map(torch.autograd.grad, [leaf.sum()], [leaf])),
+            lambda leaf: functools.partial(torch.autograd.grad, leaf.sum())(leaf),
+            lambda leaf: operator.methodcaller("backward")(leaf.sum()),
+            lambda leaf: torch.ops.aten.convolution_backward(*CONVOLUTION_BACKWARD),
+            lambda leaf: torch.ops.aten.convolution_backward.default(*CONVOLUTION_BACKWARD),
+            lambda leaf: list(map(torch.ops.aten.convolution_backward, *zip(CONVOLUTION_BACKWARD))),
+            lambda leaf: _in_a_thread(lambda: torch.autograd.grad(leaf.sum(), leaf)),
+        ],
+    )
+    def test_a_gradient_is_noticed_without_a_look_at_each_operation(self, used):
+        labels = ["torch.autograd.grad"]
+        assert not watch.Watch([r.data for r in rule(*labels).rules]).in_c
+        assert noticed(labels, lambda: used(X.clone().requires_grad_())) == labels
+
+    @pytest.mark.parametrize("label", ["F.conv2d", "nn.Conv2d", "F.avg_pool2d", "@", "torch.cdist"])
+    def test_what_torch_does_in_c_needs_a_look_at_each_operation(self, label):
+        assert watch.Watch([r.data for r in rule(label).rules]).in_c
+        assert watch.Watch([r.data for r in rule("np.convolve", label).rules]).in_c
+        assert not watch.Watch([r.data for r in rule("np.convolve", "cnnlib").rules]).in_c
+
+    def test_what_torch_does_with_its_own_operations_is_allowed(self):
+        call = "lambda: torch.ops.aten.convolution_backward.default(*CONVOLUTION_BACKWARD)"
+        names = {"torch": torch, "CONVOLUTION_BACKWARD": CONVOLUTION_BACKWARD}
+        for place, broken in {
+            "torch": [],
+            "torch.x": [],
+            "torchy": ["torch.autograd.grad"],
+        }.items():
+            function = eval(call, {**names, "__name__": place})
+            assert noticed(["torch.autograd.grad"], function) == broken
 
     def test_modules_and_builtins(self):
         from cnnlib import arithmetic
