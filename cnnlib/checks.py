@@ -744,6 +744,9 @@ def _tensor_difference(
         return _value_difference(got, expected, wrong) if wrong.any() else None
 
     rtol, atol = _filled(tolerance, TOLERANCES.get(expected.dtype, (0.0, 0.0)))
+    close = torch.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
+    if close.all():
+        return None
     nans = got.isnan() & ~expected.isnan()
     if nans.any():
         return (
@@ -751,8 +754,7 @@ def _tensor_difference(
             "division 0/0, the root or logarithm of a negative number, or memory from torch.empty "
             "that was never filled"
         )
-    wrong = ~torch.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
-    return _value_difference(got, expected, wrong) if wrong.any() else None
+    return _value_difference(got, expected, ~close)
 
 
 def _value_difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
@@ -944,7 +946,11 @@ def _same(now: Any, before: Any) -> bool:
         return isinstance(now, Tensor) and isinstance(before, Tensor) and _same(now.data, before)
     if isinstance(now, Tensor):
         now = now.detach()
-        return now.shape == before.shape and bool(((now == before) | (now != now)).all())
+        if now.shape != before.shape:
+            return False
+        if now.dtype == before.dtype and torch.equal(now, before):  # nearly always, and quick
+            return True
+        return bool(((now == before) | (now != now)).all())
     if type(now) in (list, tuple):
         return len(now) == len(before) and all(map(_same, now, before))
     if type(now) is dict:
