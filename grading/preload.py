@@ -58,14 +58,18 @@ def import_all(entries: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
 
 @contextlib.contextmanager
 def absent(names: tuple[str, ...]) -> Iterator[None]:
-    """Within it, importing these modules fails as if they were not installed."""
-    for name in names:
-        sys.modules[name] = None  # type: ignore[assignment]
+    """Within it, importing these modules fails as if they were not installed.
+
+    One that was imported before is there again afterwards, and is the same.
+    """
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
     try:
         yield
     finally:
         for name in names:
             del sys.modules[name]
+        sys.modules.update(before)
 
 
 def postpone_the_compiler() -> int:

@@ -23,6 +23,16 @@ def test_modules_of_no_use_are_absent_while_torch_is_imported_and_no_longer():
     assert importlib.import_module(name).__name__ == name
 
 
+def test_a_package_imported_before_is_the_same_afterwards():
+    import xml.dom.minidom as part  # `xml.dom` has to stay the module that knows its parts
+
+    with preload.absent(("xml", "xml.dom")), pytest.raises(ImportError):
+        importlib.import_module("xml.dom.pulldom")
+    import xml.dom
+
+    assert xml.dom.minidom is part
+
+
 def test_what_is_missing_is_named_and_what_is_ours_must_be_there(monkeypatch):
     monkeypatch.setattr(preload, "ALWAYS", ("json",))
     monkeypatch.setattr(preload, "postpone_the_compiler", lambda: 0)
