@@ -1,6 +1,7 @@
 """Rebuilding: the student's cells are found whatever happened to the notebook, and only theirs."""
 
 import ast
+import copy
 import json
 from pathlib import Path
 
@@ -109,6 +110,59 @@ def test_swapped_ids(source, right):
     assert order(plan) == USUAL
     assert "def convolve" in plan.items[order_index(plan, "convolve")].source
     assert "class Box" in plan.items[order_index(plan, "box")].source
+
+
+def of_every_cell(key, value):
+    """Put something into the metadata of all cells."""
+
+    def change(notebook):
+        for cell in notebook.cells:
+            cell["metadata"][key] = copy.deepcopy(value)
+
+    return change
+
+
+def of_another_nbgrader(notebook):
+    for cell in notebook.cells:
+        if "nbgrader" in cell["metadata"]:
+            cell["metadata"]["nbgrader"]["schema_version"] = 99
+            cell["metadata"]["nbgrader"]["new"] = {"unknown": [1]}
+
+
+def of_another_program(notebook):
+    widgets = {"application/vnd.jupyter.widget-state+json": {"x": {"model_name": "Progress"}}}
+    notebook.content["metadata"] = {
+        "kernelspec": {"name": "julia-1.10", "display_name": "Julia", "language": "julia"},
+        "language_info": {"name": "julia"},
+        "accelerator": "GPU",
+        "widgets": widgets,
+    }
+
+
+def of_an_older_format(notebook):
+    notebook.content["nbformat_minor"] = 2
+    for cell in notebook.cells:
+        cell.pop("id", None)
+        cell["attachments"] = {"a.png": {"image/png": "not base64"}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        of_every_cell("tags", ["skip-execution", "raises-exception", "remove-cell"]),
+        of_every_cell("jupyter", {"source_hidden": True}),
+        of_every_cell("colab", {"base_uri": "https://localhost:8080/"}),
+        of_every_cell("tags", 7),
+        of_another_nbgrader,
+        of_another_program,
+        of_an_older_format,
+    ],
+)
+def test_what_other_programs_leave_in_a_notebook_changes_nothing(source, right, change):
+    usual = plan_of(source, right)
+    change(right)
+    assert plan_of(source, right) == usual
+    assert usual.notes == []
 
 
 def order_index(plan, name):
