@@ -95,11 +95,18 @@ def read_marks(url: str, assignment: str, *, course_id: str = "default_course") 
 
     Raises:
         ExportError: There is no gradebook, or it does not know the assignment.
+        GradebookError: The gradebook cannot be used.
     """
-    database = make_url(url)
-    if database.get_backend_name() == "sqlite" and not Path(database.database or "").is_file():
-        # nbgrader would make an empty one, and the export would be silently empty.
-        raise ExportError(f"there is no gradebook at {database.database}: grade first")
+    with gradebook.explained(url):
+        database = make_url(url)
+        if not gradebook.is_there(database):
+            # nbgrader would make an empty one, and the export would be silently empty.
+            shown = database.render_as_string(hide_password=True)
+            raise ExportError(f"there is no gradebook at {shown}: grade first")
+        return _read_marks(url, assignment, course_id)
+
+
+def _read_marks(url: str, assignment: str, course_id: str) -> dict[str, Marks]:
     with Gradebook(url, course_id=course_id) as book:
         try:
             book.find_assignment(assignment)

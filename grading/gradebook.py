@@ -35,7 +35,16 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from nbformat.v4.rwbase import strip_transient
-from nbgrader.api import BaseCell, Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
+from nbgrader.api import (
+    Base,
+    BaseCell,
+    Comment,
+    Grade,
+    Gradebook,
+    MissingEntry,
+    SubmittedNotebook,
+    get_alembic_version,
+)
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveCells
@@ -48,7 +57,7 @@ from nbgrader.utils import (
     is_task,
     parse_utc,
 )
-from sqlalchemy import make_url
+from sqlalchemy import URL, create_engine, inspect, make_url
 from sqlalchemy.exc import OperationalError, SAWarning, SQLAlchemyError
 from sqlalchemy.orm import scoped_session, sessionmaker, with_polymorphic
 
@@ -152,7 +161,7 @@ class Writer:
         self.blank = _blank(course, self.prepared)
         self.penalties = AssignLatePenalties(config=course.config)
         self.penalties.init_plugin()
-        with _explained(course.db_url):
+        with explained(course.db_url):
             _create_database(course)
             self.gradebook = Gradebook(course.db_url, course.directory.course_id)
             try:
@@ -229,7 +238,7 @@ class Writer:
         notebook = self.autograded_notebook(result, submission)
         known = _stamp_of(path)
         same = known is not None and known == notebook.metadata[STAMP]["submission_sha256"]
-        with _explained(self.course.db_url), self._transaction():
+        with explained(self.course.db_url), self._transaction():
             self._record(result, notebook, same_submission=same)
         write_notebook(notebook, path)
         received = _received(result)
@@ -554,11 +563,14 @@ def _resources(course: Course, assignment: str) -> dict:
 
 
 def _create_database(course: Course) -> None:
-    """Create a missing SQLite database in one step: a half-made one would confuse nbgrader."""
+    """Create what is missing of a gradebook in one step: a half-made one would confuse nbgrader."""
     # To make its tables, nbgrader asks the `alembic` command of this environment for a number.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     url = make_url(course.db_url)
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+    if url.get_backend_name() != "sqlite":
+        _create_tables(url)
+        return
+    if not url.database or url.database == ":memory:":
         return
     path = Path(url.database)
     for left in path.parent.glob(f"{path.name}.*.new"):  # by a run that was killed
@@ -569,8 +581,34 @@ def _create_database(course: Course) -> None:
         os.replace(draft, path)
 
 
+def _create_tables(url: URL) -> None:
+    """Make nbgrader's tables on a server, in one transaction (nbgrader itself takes several)."""
+    if is_there(url):
+        return
+    version = get_alembic_version()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        Base.metadata.create_all(connection)
+        connection.exec_driver_sql(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{version}')")
+    engine.dispose()
+
+
+def is_there(url: URL) -> bool:
+    """Whether there is a gradebook; asked for one that is not there, nbgrader makes it."""
+    if url.get_backend_name() == "sqlite":
+        return Path(url.database or "").is_file()  # a mere connection would make the file
+    engine = create_engine(url)
+    try:
+        return inspect(engine).has_table("assignment")
+    finally:
+        engine.dispose()
+
+
 @contextmanager
-def _explained(db_url: str) -> Iterator[None]:
+def explained(db_url: str) -> Iterator[None]:
     """Say what a database error means for the person at the terminal."""
     try:
         yield
@@ -582,3 +620,9 @@ def _explained(db_url: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         raise GradebookError(f"the gradebook refused: {error}") from error
+    except ImportError as error:  # SQLAlchemy imports the driver that the address asks for
+        shown = make_url(db_url).render_as_string(hide_password=True)
+        raise GradebookError(
+            f"the gradebook {shown} needs a driver that cannot be imported: {error}. "
+            'For PostgreSQL: pip install "psycopg[binary]"'
+        ) from error

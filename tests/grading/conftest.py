@@ -5,9 +5,11 @@ import json
 import os
 from pathlib import Path
 
+import courses
+import postgres
 import pytest
 
-from grading import rebuild
+from grading import gradebook, rebuild
 from grading.sandbox import IsolationError
 
 MINI = Path(__file__).parent / "mini" / "mini.ipynb"
@@ -125,3 +127,18 @@ FULL = {
     "test_box": 4.0,
     "test_summarize": 2.0,
 }
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory):
+    """A PostgreSQL server with an empty gradebook, as our writer makes it."""
+    if postgres.programs() is None:
+        pytest.skip(postgres.MISSING)
+    folder = tmp_path_factory.mktemp("postgresql")
+    courses.make(folder)
+    with postgres.running() as server, pytest.MonkeyPatch.context() as patch:
+        server.blank = server.create()
+        patch.setenv("COURSE_DB", server.url(server.blank))
+        patch.setenv("PATH", "/usr/bin:/bin")
+        gradebook._create_database(gradebook.Course(folder))
+        yield server

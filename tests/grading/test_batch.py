@@ -78,18 +78,15 @@ class InlinePool:
 class Room:
     """A course with submissions, and the command line run on it."""
 
-    def __init__(self, root):
+    def __init__(self, root, db_url=None):
         self.root = root
+        self.db_url = db_url or f"sqlite:///{root / 'gradebook.db'}"
         self.notebook = courses.tiny()
         self.pages = []
 
     @property
     def source(self):
         return (self.root / "solutions" / courses.NAME / f"{courses.NAME}.ipynb").read_bytes()
-
-    @property
-    def db_url(self):
-        return f"sqlite:///{self.root / 'gradebook.db'}"
 
     def submit(self, student, content=None, when=WHEN, **answers):
         if content is None:
@@ -169,9 +166,10 @@ def room(template, tmp_path, monkeypatch):
     return copy_of(template, tmp_path / "course")
 
 
-def copy_of(template, root):
+def copy_of(template, root, server=None):
+    """A copy of the course; with a server, its gradebook is a new one there."""
     shutil.copytree(template, root)
-    return Room(root)
+    return Room(root, server and server.url(server.create(server.blank)))
 
 
 def test_a_class_is_graded_and_the_next_run_has_nothing_to_do(room, capsys):
@@ -482,9 +480,16 @@ def steps_of(room):
     return counter.count
 
 
-def test_a_run_killed_at_any_step_resumes_to_the_same_gradebook(template, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("database", "parts"),
+    [("sqlite", [0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1]), ("postgresql", [0, 0.15, 0.5, 0.9])],
+)
+def test_a_run_killed_at_any_step_resumes_to_the_same_gradebook(
+    template, tmp_path, monkeypatch, request, database, parts
+):
     monkeypatch.setenv("COURSE_DB", "set by Room.grade")
-    whole = copy_of(template, tmp_path / "whole")
+    server = None if database == "sqlite" else request.getfixturevalue(database)
+    whole = copy_of(template, tmp_path / "whole", server)
     whole.submit("eve", b"", when=WHEN)  # a broken one among them
     steps = steps_of(whole)
     expected = whole.everything
@@ -494,10 +499,9 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_gradebook(template, tmp_pa
     least = steps_of(whole)
     assert 20 < least < steps
     # From the first statement of the registration to the last file, and twice in a row.
-    parts = [0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1]
     for number, part in enumerate(parts):
         fuse, second_fuse = (max(2, round(part * (count - 1))) for count in (steps, least))
-        killed = copy_of(template, tmp_path / f"killed{number}")
+        killed = copy_of(template, tmp_path / f"killed{number}", server)
         killed.submit("eve", b"", when=WHEN)
         for next_fuse in (fuse, second_fuse):
 

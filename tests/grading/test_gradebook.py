@@ -20,8 +20,9 @@ from bs4 import BeautifulSoup
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import OverwriteCells, SaveCells
 from nbgrader.utils import compute_checksum
+from sqlalchemy import create_engine, inspect, make_url
 
-from grading import gradebook, release, results
+from grading import export, gradebook, release, results
 from grading.gradebook import Course, GradebookError, Writer
 
 # Every test makes a database, which nbgrader takes seconds for.
@@ -82,12 +83,20 @@ class Book:
         return nbformat.read(self.course.autograded(courses.NAME, student), as_version=4)
 
 
-@pytest.fixture
-def book(tmp_path, monkeypatch, empty_gradebook):
-    shutil.copy(empty_gradebook, tmp_path / "gradebook.db")
-    db_url = f"sqlite:///{tmp_path / 'gradebook.db'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def book(request, tmp_path, monkeypatch):
+    if request.param == "sqlite":
+        path = tmp_path / "gradebook.db"
+        shutil.copy(request.getfixturevalue("empty_gradebook"), path)
+        db_url = f"sqlite:///{path}"
+    else:
+        server = request.getfixturevalue("postgresql")
+        db_url = server.url(server.create(server.blank))
     monkeypatch.setenv("COURSE_DB", db_url)
     return Book(tmp_path / "course", db_url)
+
+
+on_sqlite_only = pytest.mark.parametrize("book", ["sqlite"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +333,7 @@ def test_a_changed_source_is_registered_anew_if_nbgrader_allows_it(book):
     assert book.content["ada"]["score"] == (12.0, 27.0)
 
 
+@on_sqlite_only
 def test_a_gradebook_that_cannot_be_used_is_an_explanation(book, monkeypatch, tmp_path):
     content = book.submission(**courses.ANSWERS)
     entry = (book.result(content=content), content)
@@ -354,6 +364,67 @@ def test_a_database_that_we_made_is_one_that_nbgrader_made(empty_gradebook):
     assert list(steps.glob(f"{version[0]}_*.py"))
 
 
+def test_on_a_server_all_of_the_gradebook_is_made_or_nothing(postgresql, tmp_path, monkeypatch):
+    url = make_url(postgresql.url(postgresql.create()))
+    monkeypatch.setenv("COURSE_DB", url.render_as_string(hide_password=False))
+    courses.make(tmp_path)
+    course = Course(tmp_path)
+    engine = create_engine(url)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gradebook.Base.metadata, "create_all", half(gradebook.Base.metadata))
+        with pytest.raises(KeyboardInterrupt):
+            gradebook._create_database(course)
+    assert inspect(engine).get_table_names() == []
+    assert not gradebook.is_there(url)
+
+    gradebook._create_database(course)
+    assert gradebook.is_there(url)
+    ours = inspect(engine).get_table_names()
+    with engine.connect() as connection:
+        made = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
+    engine.dispose()
+    theirs = postgresql.url(postgresql.create())
+    Gradebook(theirs).close()
+    engine = create_engine(theirs)
+    with engine.connect() as connection:
+        assert made == connection.exec_driver_sql("SELECT * FROM alembic_version").fetchall()
+    assert sorted(ours) == sorted(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def half(metadata):
+    """`create_all` that is interrupted when the first tables are there."""
+
+    def create_all(connection):
+        for table in metadata.sorted_tables[:3]:
+            table.create(connection)
+        raise KeyboardInterrupt
+
+    return create_all
+
+
+def test_a_server_that_cannot_be_used_is_an_explanation(postgresql, tmp_path, monkeypatch):
+    source = courses.make(tmp_path)
+    good = postgresql.url(postgresql.blank)
+    for url, words in {
+        postgresql.url(postgresql.blank, password="wrong word"): "password authentication failed",
+        postgresql.url("nowhere"): 'database "nowhere" does not exist',
+        good.replace("?host=", "?host=/nowhere"): "/nowhere",
+        good.replace("postgresql:", "postgresql+pg8000:"): "driver that cannot be imported.*pg8000",
+        good.replace("postgresql:", "postgres:"): "postgres",
+    }.items():
+        monkeypatch.setenv("COURSE_DB", url)
+        for use in (
+            lambda: Writer(Course(tmp_path), courses.NAME, source),
+            lambda: export.course_marks(tmp_path, None, courses.NAME),
+        ):
+            with pytest.raises(GradebookError, match=words) as caught:
+                use()
+            assert "word@" not in str(caught.value)
+            assert "p%40ss" not in str(caught.value)
+
+
 def nbgrader(book, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(courses.ROOT), "COURSE_DB": book.db_url}
     environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
@@ -370,7 +441,16 @@ def nbgrader(book, *arguments):
     return done.stderr
 
 
-def test_the_gradebook_is_what_stock_nbgrader_writes_and_its_tools_go_on(book):
+def forget(book, request):
+    """Remove the whole gradebook, so that the writer has to make it."""
+    url = make_url(book.db_url)
+    if url.get_backend_name() == "sqlite":
+        os.unlink(url.database)
+    else:
+        request.getfixturevalue("postgresql").renew(url.database)
+
+
+def test_the_gradebook_is_what_stock_nbgrader_writes_and_its_tools_go_on(book, request):
     """The same two submissions, graded by nbgrader itself and by our writer."""
     files = {
         "ada": (book.submission(**courses.ANSWERS), (3, 2)),
@@ -384,7 +464,7 @@ def test_the_gradebook_is_what_stock_nbgrader_writes_and_its_tools_go_on(book):
     stock_cells = {student: described(book.shown(student)) for student in files}
     assert stock["bob"]["score"] == (2.0, 20.0)
 
-    os.unlink(book.db_url.removeprefix("sqlite:///"))
+    forget(book, request)
     for student in files:
         path = book.course.autograded(courses.NAME, student)
         path.parent.chmod(0o755)
