@@ -19,5 +19,14 @@ addEventListener("DOMContentLoaded", () => {
       else entries[index].target.removeAttribute("tabindex");
     });
   });
-  document.querySelectorAll(SCROLL_BOXES).forEach((box) => watched.observe(box));
+  const boxes = document.querySelectorAll(SCROLL_BOXES);
+  boxes.forEach((box) => watched.observe(box));
+  // A formula in a font that has yet to come may stick out of its box, and no longer when the font
+  // is there, while the box stays as it is. To be observed anew is to be measured anew.
+  document.fonts.addEventListener("loadingdone", () => {
+    for (const box of boxes) {
+      watched.unobserve(box);
+      watched.observe(box);
+    }
+  });
 });

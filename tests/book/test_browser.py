@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from tools import course
-from tools.browser import LIMIT, PREFIX, build_figures, received
+from tools.browser import LIMIT, PREFIX, build_figures, received, wait_until_whole
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -203,10 +203,14 @@ def phone(desktop, visit, page_name):
     page.set_viewport_size({"width": 1280, "height": 800})
 
 
-OPEN_ANSWERS = """() => {
-    document.querySelectorAll('article details').forEach(answer => { answer.open = true; });
-    return new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-}"""
+DRAWN = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+# What becomes visible may need another font, and is measured again when that has come.
+OPEN_ANSWERS = f"""async () => {{
+    document.querySelectorAll('article details').forEach(answer => {{ answer.open = true; }});
+    await {DRAWN};
+    await document.fonts.ready;
+    await {DRAWN};
+}}"""
 
 
 def test_a_phone_never_scrolls_sideways(phone):
@@ -234,16 +238,58 @@ SCROLL_BOXES = (
 )
 
 
-def test_boxes_that_scroll_are_stops_of_the_tab_key_and_no_others(phone):
-    """On the page as a phone shows it; in a wide window the same script looks after them."""
-    boxes = phone.evaluate(
+def scrolling_and_reached(page):
+    """Of every box that may scroll: whether it does, and whether the Tab key stops there."""
+    boxes = page.evaluate(
         """boxes => [...document.querySelectorAll(boxes)]
             .filter(box => box.checkVisibility())
             .map(box => [box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight,
                          box.tabIndex === 0])""",
         SCROLL_BOXES,
     )
-    assert [wide for wide, _ in boxes] == [reached for _, reached in boxes]
+    return [scrolls for scrolls, _ in boxes], [reached for _, reached in boxes]
+
+
+def test_boxes_that_scroll_are_stops_of_the_tab_key_and_no_others(phone):
+    """On the page as a phone shows it; in a wide window the same script looks after them."""
+    scrolls, reached = scrolling_and_reached(phone)
+    assert scrolls == reached
+
+
+def test_boxes_are_measured_again_when_the_fonts_have_come(browser, site_url):
+    """In another font some formulas stick out of their boxes, which stay as large as they were."""
+    context = browser.new_context(viewport={"width": 360, "height": 800})
+    try:
+        page, held, released = context.new_page(), [], []
+
+        def answer(route):
+            if released:
+                route.continue_()
+            else:
+                held.append(route)
+
+        page.route("**/*.woff*", answer)
+        page.goto(f"{site_url}foundations/first_network.html", wait_until="domcontentloaded")
+        page.evaluate(
+            f"""async () => {{
+                for (const block of document.querySelectorAll('.bd-article section > *'))
+                    block.style.contentVisibility = 'visible';
+                await {DRAWN};
+            }}"""
+        )
+        before, reached = scrolling_and_reached(page)
+        assert before == reached
+        assert held
+        released.append(True)
+        for route in held:
+            route.continue_()
+        wait_until_whole(page)
+        page.evaluate(f"async () => {{ await document.fonts.ready; await {DRAWN}; }}")
+        after, reached = scrolling_and_reached(page)
+        assert after == reached
+        assert after.count(True) < before.count(True)
+    finally:
+        context.close()
 
 
 def test_there_are_boxes_that_scroll_and_the_tab_key_reaches_them(visit):
