@@ -136,9 +136,12 @@ def postgresql(tmp_path_factory):
         pytest.skip(postgres.MISSING)
     folder = tmp_path_factory.mktemp("postgresql")
     courses.make(folder)
-    with postgres.running() as server, pytest.MonkeyPatch.context() as patch:
+    with postgres.running() as server:
         server.blank = server.create()
-        patch.setenv("COURSE_DB", server.url(server.blank))
-        patch.setenv("PATH", "/usr/bin:/bin")
-        gradebook._create_database(gradebook.Course(folder))
+        with (
+            pytest.MonkeyPatch.context() as patch
+        ):  # for this alone: the server stays for all tests
+            patch.setenv("COURSE_DB", server.url(server.blank))
+            patch.setenv("PATH", "/usr/bin:/bin")
+            gradebook._create_database(gradebook.Course(folder))
         yield server

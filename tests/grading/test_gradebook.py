@@ -364,6 +364,16 @@ def test_a_database_that_we_made_is_one_that_nbgrader_made(empty_gradebook):
     assert list(steps.glob(f"{version[0]}_*.py"))
 
 
+def test_the_server_of_the_tests_leaves_the_environment_alone(request, monkeypatch):
+    monkeypatch.delenv("COURSE_DB", raising=False)
+    before = dict(os.environ)
+    request.getfixturevalue("postgresql")
+    now = dict(os.environ)
+    for one in (before, now):
+        one.pop("PYTEST_CURRENT_TEST", None)
+    assert now == before
+
+
 def test_on_a_server_all_of_the_gradebook_is_made_or_nothing(postgresql, tmp_path, monkeypatch):
     url = make_url(postgresql.url(postgresql.create()))
     monkeypatch.setenv("COURSE_DB", url.render_as_string(hide_password=False))
